@@ -1,0 +1,1 @@
+"""Adapters for what is outside: one service, one module."""

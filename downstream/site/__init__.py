@@ -1,0 +1,1 @@
+"""Builds the delivered page: templates, style sheet and player."""

@@ -1,0 +1,1 @@
+"""The five commands cron runs, one module each."""

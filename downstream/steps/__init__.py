@@ -1,0 +1,1 @@
+"""What stages are made of: resumable pieces of work on one stream."""
