@@ -8,6 +8,9 @@ from pydantic import AwareDatetime, Field, JsonValue
 
 from downstream.domain.record import Record
 
+Facts = dict[str, JsonValue]
+"""Figures and names that stand behind a finding."""
+
 
 class Check(Record):
     """One hard check: looked at, found good or not, with the figures."""
@@ -18,7 +21,7 @@ class Check(Record):
     segment_id: str = ""
     """The segment it speaks of; empty when it is about the page as a whole."""
     detail: str = ""
-    figures: dict[str, JsonValue] = Field(default_factory=dict)
+    figures: Facts = Field(default_factory=dict)
 
 
 class Inspection(Record):

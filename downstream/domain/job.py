@@ -138,7 +138,7 @@ class Job(Record):
         return False
 
     def take(self, step: str, segment_id: str = "") -> int:
-        """Which take of a step (or of one segment of it) is wanted: 1, and one more for each time it was asked again."""
+        """Which take of a step (or of one segment of it) is wanted: 1, and one more for each time it was asked for."""
         keys = {step, f"{step}/{segment_id}"} if segment_id else {step}
         return 1 + sum(self.redo.get(key, 0) for key in keys)
 

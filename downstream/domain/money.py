@@ -7,8 +7,10 @@ from decimal import Decimal
 
 # Currencies whose minor unit is not a hundredth (ISO 4217; the same list Stripe treats as zero-decimal or
 # three-decimal).
-_NO_DECIMALS = frozenset("bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf".split())
-_THREE_DECIMALS = frozenset("bhd jod kwd omr tnd".split())
+_NO_DECIMALS = frozenset(
+    ["bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "ugx", "vnd", "vuv", "xaf", "xof", "xpf"]
+)
+_THREE_DECIMALS = frozenset(["bhd", "jod", "kwd", "omr", "tnd"])
 
 
 def minor_digits(currency: str) -> int:
@@ -26,7 +28,7 @@ class Money:
     amount_minor: int
 
     @classmethod
-    def from_major(cls, amount: int | float | str | Decimal, currency: str) -> Money:
+    def from_major(cls, amount: float | str | Decimal, currency: str) -> Money:
         """``49`` or ``49.5`` euros as minor units.
 
         Raises:

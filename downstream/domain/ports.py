@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from email.message import EmailMessage
     from pathlib import Path
 
+    from downstream.domain.job import Job
     from downstream.domain.production import MotionType, Production
     from downstream.domain.story import Story
 
@@ -133,3 +135,47 @@ class Providers:
     clips: Clips
     hosting: Hosting
     mail: Mail
+
+
+@dataclass(frozen=True, slots=True)
+class Suppliers:
+    """Who serves which job: the embedded providers, and the outside services where their keys are there.
+
+    Each is a function that returns its providers, so that nothing is loaded for a run that serves nobody.
+    """
+
+    embedded: Callable[[], Providers]
+    live: Callable[[], Providers] | None = None
+
+    def can_serve(self, job: Job) -> bool:
+        """Somebody is there for ``job``."""
+        return self.live is not None or not job.needs_live
+
+    def serving(self, job: Job) -> Providers | None:
+        """The providers for ``job``; None when it needs outside services and there are none.
+
+        A paid order is never served by an embedded provider, and an unpaid one spends money only when it says so.
+        """
+        if not job.needs_live:
+            return self.embedded()
+        return self.live() if self.live else None
+
+
+class Progress(Protocol):
+    """Hears how far things are; on a terminal it shows bars."""
+
+    def advanced(self, stream_id: str, step: str, done: int, total: int) -> None:
+        """``done`` of ``total`` pieces of ``step`` are finished."""
+
+    def finished(self, stream_id: str) -> None:
+        """Nothing more comes of this stream in this run."""
+
+
+class Silence:
+    """The progress nobody watches."""
+
+    def advanced(self, stream_id: str, step: str, done: int, total: int) -> None:
+        """Says nothing."""
+
+    def finished(self, stream_id: str) -> None:
+        """Says nothing."""

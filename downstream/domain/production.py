@@ -123,7 +123,10 @@ def segment_count_range(words: int) -> tuple[int, int]:
 
 
 def motion_intensities(count: int) -> tuple[float, ...]:
-    """The rhythm of ``count`` segments: open with movement, settle, rest near a third, return in the middle, end nearly still."""
+    """The rhythm of ``count`` segments.
+
+    Open with movement, settle, rest near a third, return in the middle, end nearly still.
+    """
     beats = ((0.0, 0.85), (0.18, 0.5), (0.33, 0.2), (0.52, 0.8), (0.75, 0.5), (1.0, 0.12))
     positions = [index / max(1, count - 1) for index in range(count)]
     return tuple(round(_interpolate(beats, position), 2) for position in positions)

@@ -1,0 +1,67 @@
+"""Kernel locks: held means alive, and they end with their process however it ends."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from typing import TYPE_CHECKING, Self
+
+from downstream.files import PRIVATE_FILE, private_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Lock:
+    """An exclusive ``flock`` on one file, never waited for."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path = path
+        self._descriptor: int | None = descriptor
+
+    @classmethod
+    def take(cls, path: Path) -> Lock | None:
+        """The lock on ``path``, or None while somebody else holds it."""
+        private_folder(path.parent)
+        while True:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(descriptor)
+                return None
+            if _is_still(path, descriptor):
+                return cls(path, descriptor)
+            os.close(descriptor)  # the file was removed between opening and locking: this lock guards nothing
+
+    def release(self) -> None:
+        """Somebody else may take it; releasing twice is harmless."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+def is_held(path: Path) -> bool:
+    """Somebody holds the lock on ``path`` at this moment."""
+    if not path.exists():
+        return False
+    lock = Lock.take(path)
+    if lock is None:
+        return True
+    lock.release()
+    return False
+
+
+def _is_still(path: Path, descriptor: int) -> bool:
+    try:
+        there = path.stat(follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    ours = os.fstat(descriptor)
+    return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)

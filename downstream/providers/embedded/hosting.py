@@ -1,0 +1,47 @@
+"""Hosting without a host: pages stand in ``streams/{stream_id}/public/``, to be opened from the disk."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from downstream.domain.errors import TryAgain
+from downstream.domain.ports import Published
+from downstream.files import private_folder, sync_folder, sync_tree, tree_sha256
+
+
+class EmbeddedHosting:
+    """``public`` is a link to one of the versions in ``published/``, so that a page changes all at once."""
+
+    name = "embedded hosting"
+
+    def __init__(self, home: Path) -> None:
+        self._streams = home.resolve() / "streams"
+
+    def publish(self, stream_id: str, folder: Path) -> Published:
+        """``public/`` shows the files of ``folder``; the version before stays beside it."""
+        stream = self._streams / stream_id
+        version = tree_sha256(folder)[:16]
+        kept = private_folder(stream / "published") / version
+        if not kept.is_dir():
+            unfinished = kept.with_name(f".{version}")
+            shutil.rmtree(unfinished, ignore_errors=True)
+            shutil.copytree(folder, unfinished)
+            sync_tree(unfinished)
+            unfinished.rename(kept)
+            sync_folder(kept.parent)
+        link = stream / ".public"
+        link.unlink(missing_ok=True)
+        link.symlink_to(f"published/{version}")
+        link.replace(stream / "public")
+        sync_folder(stream)
+        return Published((stream / "public" / "index.html").as_uri(), version)
+
+    def fetch(self, published: Published, path: str) -> bytes:
+        """What lies in ``public/`` under that name."""
+        page = Path(unquote(urlsplit(published.address).path))
+        try:
+            return (page.parent / path).read_bytes() if path else page.read_bytes()
+        except OSError as error:
+            raise TryAgain(f"{published.address}: {path or 'the page'} cannot be read ({error.strerror})") from None

@@ -1,0 +1,18 @@
+"""``downstream daily``: a look at the day: what failed, what waits, what happened."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from downstream.domain.period import Period
+from downstream.stages.reviews import make_reviews
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from downstream.stages.context import Context
+
+
+def daily(context: Context) -> list[Path]:
+    """The daily review exists, with those that were missed; returns the reports just written."""
+    return make_reviews(context, Period.DAILY)

@@ -1,0 +1,53 @@
+"""clips: every keyframe set in motion."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from downstream.domain.errors import TryAgain
+from downstream.domain.ports import ClipRequest
+from downstream.files import private_folder
+from downstream.steps.work import Made
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from downstream.domain.production import Production, Segment
+    from downstream.steps.work import Work
+
+
+def make_clips(work: Work, production: Production, keyframes: dict[str, Path]) -> None:
+    """Every segment has its clip."""
+    work.each("clips", production.segments, lambda segment: _make(work, segment, keyframes[segment.id]))
+
+
+def clip_request(work: Work, segment: Segment, keyframe: Path) -> ClipRequest:
+    """What the clips' provider is asked for."""
+    return ClipRequest(
+        stream_id=work.job.stream_id,
+        segment_id=segment.id,
+        keyframe=keyframe,
+        prompt=segment.motion_prompt,
+        motion_type=segment.motion_type,
+        intensity=segment.intensity,
+        seconds=work.settings.clip_seconds,
+        frames_per_second=work.settings.clip_frames_per_second,
+        width=work.settings.clip_width,
+        height=work.settings.clip_height,
+        take=work.job.take("clips", segment.id),
+        notes=work.job.notes.get(segment.id, ()),
+    )
+
+
+def _make(work: Work, segment: Segment, keyframe: Path) -> None:
+    request = clip_request(work, segment, keyframe)
+    path = work.workspace.clip(segment.id)
+
+    def make() -> Made:
+        private_folder(path.parent)
+        work.providers.clips.make(request, path)
+        if not path.is_file():
+            raise TryAgain(f"clip {segment.id} was not delivered")
+        return Made([path])
+
+    work.once(f"clips/{segment.id}", request, work.providers.clips.name, make)
