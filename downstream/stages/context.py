@@ -136,6 +136,9 @@ def _settle(context: Context, claim: Claim, error: Exception) -> None:
     """The job goes where its trouble sends it."""
     if isinstance(error, OSError) and error.errno in _MACHINE_ERRORS:
         error = machine_trouble(error)
+    elif isinstance(error, ImportError | MemoryError):
+        # A half-done upgrade or too little memory says nothing about this order either.
+        error = Misconfigured(f"this installation cannot work: {type(error).__name__}")
     if isinstance(error, TryAgain):
         _put_off(context, claim, error)
     elif isinstance(error, PersonDecides):

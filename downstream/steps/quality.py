@@ -185,13 +185,11 @@ def _check_encodings(folder: Path, frames: int) -> list[Check]:
 
 
 def _check_page(folder: Path, story: Story, settings: Settings, segments: int) -> list[Check]:
-    html = (folder / "index.html").read_bytes()
-    return [
-        _check_text(html, story),
-        _check_files(folder),
-        _check_marks(folder),
-        _check_weight(folder, settings, segments),
-    ]
+    if not (folder / "index.html").is_file():
+        return [Check(name="page.files", passed=False, detail="index.html is missing")]
+    whole = _check_files(folder)
+    checks = [_check_text((folder / "index.html").read_bytes(), story), whole, _check_marks(folder)]
+    return [*checks, _check_weight(folder, settings, segments)] if whole.passed else checks
 
 
 def _check_text(html: bytes, story: Story) -> Check:

@@ -1,0 +1,58 @@
+"""The documentation says what is there, and what it says is there."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import click
+import pytest
+
+from downstream.cli import cli
+from downstream.exit_codes import ExitCode
+from downstream.installation import crontab
+from downstream.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", sorted(cli.commands))
+def test_every_command_has_help_and_is_in_the_readme(name: str) -> None:
+    command = cli.commands[name]
+    assert command.help
+    assert re.search(rf"downstream( `)?[^\n]*\b{name}\b", README)
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, f"{name} {parameter.name}"
+
+
+@pytest.mark.parametrize("field", [field.name for field in fields(Settings)])
+def test_every_setting_is_in_the_readme(field: str) -> None:
+    assert f"`{field.upper()}`" in README
+
+
+@pytest.mark.parametrize("code", list(ExitCode))
+def test_every_exit_code_is_in_the_readme(code: ExitCode) -> None:
+    assert f"| {code.value} |" in README
+
+
+def test_every_path_the_architecture_names_is_there() -> None:
+    text = (ROOT / "docs/architecture.md").read_text("utf-8")
+    named = set(re.findall(r"`((?:downstream|tests|bench)/[\w./]+)`", text))
+    assert named
+    assert not [path for path in named if not (ROOT / path).exists()]
+
+
+def test_the_crontab_starts_all_five_stages_at_their_times() -> None:
+    text = (ROOT / "crontab.txt").read_text("utf-8")
+    lines = [line.split() for line in text.splitlines() if line and line[0] in "*0123456789"]
+    assert {line[-1]: " ".join(line[:5]) for line in lines} == {
+        "process": "*/5 * * * *",
+        "review": "*/15 * * * *",
+        "daily": "0 23 * * *",
+        "weekly": "0 20 * * 0",
+        "monthly": "0 10 1 * *",
+    }
+    assert text == crontab("/opt/downstream", "/opt/downstream/.venv/bin/downstream")
