@@ -16,15 +16,20 @@ REMIND_AFTER = timedelta(hours=24)
 
 
 def is_news(home: Path, fingerprint: str, now: datetime) -> bool:
-    """The operator was not told of ``fingerprint`` since it began, or was told a day ago; from now on he was."""
-    path = private_folder(home / "logs") / "alerts.json"
-    with _patient_lock(path):
-        told = _load(path)
-        last = told.get(fingerprint)
-        if last is not None and timedelta(0) <= now - datetime.fromisoformat(last) < REMIND_AFTER:
-            return False
-        write_durably(path, json.dumps({**told, fingerprint: now.isoformat()}, indent=1).encode())
-        return True
+    """The operator was not told of ``fingerprint`` since it began, or was told a day ago; from now on he was.
+
+    On a disk that cannot be written to everything is news: telling the operator twice is better than never.
+    """
+    try:
+        path = private_folder(home / "logs") / "alerts.json"
+        with _locked(path):
+            told = _load(path)
+            if fingerprint in told and timedelta(0) <= now - told[fingerprint] < REMIND_AFTER:
+                return False
+            _save(path, {**told, fingerprint: now})
+    except OSError:
+        pass
+    return True
 
 
 def is_over(home: Path, fingerprint: str) -> bool:
@@ -32,25 +37,28 @@ def is_over(home: Path, fingerprint: str) -> bool:
     path = home / "logs" / "alerts.json"
     if not path.exists():
         return False
-    with _patient_lock(path):
-        told = _load(path)
-        if told.pop(fingerprint, None) is None:
-            return False
-        write_durably(path, json.dumps(told, indent=1).encode())
-        return True
-
-
-def _patient_lock(path: Path) -> Lock:
-    import time
-
-    while (lock := Lock.take(path.with_name(".alerts.lock"))) is None:
-        time.sleep(0.01)  # held for one small write at a time
-    return lock
-
-
-def _load(path: Path) -> dict[str, str]:
     try:
-        told = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}  # telling the operator twice is better than never
-    return told if isinstance(told, dict) else {}
+        with _locked(path):
+            told = _load(path)
+            if told.pop(fingerprint, None) is None:
+                return False
+            _save(path, told)
+    except OSError:
+        return False
+    return True
+
+
+def _locked(path: Path) -> Lock:
+    return Lock.wait(path.with_name(".alerts.lock"))
+
+
+def _load(path: Path) -> dict[str, datetime]:
+    try:
+        told = {key: datetime.fromisoformat(at) for key, at in json.loads(path.read_bytes()).items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}  # the same: better twice than never
+    return {key: at for key, at in told.items() if at.tzinfo is not None}
+
+
+def _save(path: Path, told: dict[str, datetime]) -> None:
+    write_durably(path, json.dumps({key: at.isoformat() for key, at in told.items()}, indent=1).encode())

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import cache, partial
@@ -23,15 +22,18 @@ from downstream.domain.errors import Interrupted, Paused, StopRun
 from downstream.exit_codes import ExitCode
 from downstream.heartbeat import Pulse, read_heartbeat
 from downstream.installation import require_installation
-from downstream.queue import Busy, NoSuchJob, Queue, Unreadable
+from downstream.locks import Lock
+from downstream.queue import Busy, NoSuchJob, Queue, StillWritten, Unreadable
 from downstream.settings import read_settings
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Iterator
     from datetime import date
 
     from downstream.domain.checks import Verdict
     from downstream.domain.ports import Progress, Providers
+    from downstream.heartbeat import Heartbeat
     from downstream.stages.context import Context, Outcome
 
 _LOGS = {"process": "processor", "review": "reviewer"}
@@ -78,6 +80,9 @@ def main() -> NoReturn:
         sys.exit(ExitCode.NOTHING_TO_DO)
     except Busy as error:
         click.echo(f"{error} is being worked on right now; try again when it is done", err=True)
+        sys.exit(ExitCode.WAITING)
+    except StillWritten:
+        click.echo("its file breaks off in the middle; is it still being written? Try again in a moment", err=True)
         sys.exit(ExitCode.WAITING)
     except Unreadable as error:
         click.echo(f"its file is not a job: {error}", err=True)
@@ -299,10 +304,9 @@ def heartbeat(context: click.Context) -> None:
 @click.pass_obj
 def renew(home: Path, days: int | None) -> None:
     """Note that somebody is there: today is the day of renewal. A pause stays a pause."""
-    require_installation(home)
-    found = read_heartbeat(home, _now())
-    status = found.status if found.status in {"PAUSED", "STOP"} else "ACTIVE"
-    _write_heartbeat(home, status=status, renewed=None, days=days or found.renew_days, reason=found.reason)
+    with _heartbeat_in_hand(home) as found:
+        status = "ACTIVE" if found.status in {"", "ACTIVE", "CAUTIOUS"} else found.status
+        _write_heartbeat(home, status=status, renewed=None, days=days or found.renew_days, reason=found.reason)
 
 
 @heartbeat.command()
@@ -310,18 +314,16 @@ def renew(home: Path, days: int | None) -> None:
 @click.pass_obj
 def pause(home: Path, reason: str) -> None:
     """Stop everything: nothing is touched and nothing is lost until resume."""
-    require_installation(home)
-    found = read_heartbeat(home, _now())
-    _write_heartbeat(home, status="PAUSED", reason=reason, renewed=found.renewed, days=found.renew_days)
+    with _heartbeat_in_hand(home) as found:
+        _write_heartbeat(home, status="PAUSED", reason=reason, renewed=found.renewed, days=found.renew_days)
 
 
 @heartbeat.command()
 @click.pass_obj
 def resume(home: Path) -> None:
     """Work again after a pause."""
-    require_installation(home)
-    found = read_heartbeat(home, _now())
-    _write_heartbeat(home, status="ACTIVE", renewed=found.renewed, days=found.renew_days)
+    with _heartbeat_in_hand(home) as found:
+        _write_heartbeat(home, status="ACTIVE", renewed=found.renewed, days=found.renew_days)
 
 
 # --- what commands share ---------------------------------------------------------------------------------------
@@ -493,6 +495,14 @@ def _review_business(home: Path, name: str) -> NoReturn:
         if not written:
             click.echo(f"the {name} review of this period is written already; see {home / 'logs' / 'reviews'}")
     _finish(ended, "written")
+
+
+@contextmanager
+def _heartbeat_in_hand(home: Path) -> Iterator[Heartbeat]:
+    """What HEARTBEAT.md says while nobody else rewrites it: a renewal must not undo a pause of the same moment."""
+    require_installation(home)
+    with Lock.wait(home / "logs" / ".heartbeat.lock"):
+        yield read_heartbeat(home, _now())
 
 
 def _write_heartbeat(home: Path, *, status: str, renewed: date | None, days: int, reason: str = "") -> None:

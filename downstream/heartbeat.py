@@ -21,6 +21,7 @@ DEFAULT_RENEW_DAYS = 30
 _LINE = re.compile(
     r"^[ \t]*[-*]?[ \t]*\**(Status|Renewed|Renew every|Reason)\**[ \t]*:[ \t]*(.*?)[ \t]*$", re.IGNORECASE
 )
+_STOPPED = re.compile(r"(PAUSED|STOP)\b")
 
 _TEMPLATE = """\
 # Heartbeat
@@ -63,7 +64,7 @@ class Heartbeat:
     @property
     def due(self) -> date | None:
         """The last day on which the renewal is not overdue."""
-        return self.renewed + timedelta(days=self.renew_days) if self.renewed else None
+        return _due(self.renewed, self.renew_days) if self.renewed else None
 
     def require_running(self) -> None:
         """Returns unless everything must stop.
@@ -83,27 +84,35 @@ def read_heartbeat(home: Path, now: datetime) -> Heartbeat:
         return Heartbeat(Pulse.PAUSED, "HEARTBEAT.md is missing; downstream heartbeat renew writes a new one")
     except (OSError, UnicodeDecodeError) as error:
         return Heartbeat(Pulse.PAUSED, f"HEARTBEAT.md cannot be read ({type(error).__name__})")
-    found = {match[1].lower(): match[2].strip("*` ") for match in map(_LINE.match, text.splitlines()) if match}
+    lines = [(match[1].lower(), match[2].strip("*` ")) for match in map(_LINE.match, text.splitlines()) if match]
+    found = {**dict(lines), "status": _status([value for name, value in lines if name == "status"])}
     pulse, why = _judge(found, now.astimezone(UTC).date())
     return Heartbeat(
         pulse,
         why,
-        status=found.get("status", "").upper(),
+        status=found["status"],
         reason=found.get("reason", ""),
         renewed=_renewed(found),
         renew_days=_renew_days(found) or DEFAULT_RENEW_DAYS,
     )
 
 
+def _status(values: list[str]) -> str:
+    """What the status lines say together: a word of stopping anywhere stops, and so does a contradiction."""
+    words = sorted({value.upper() for value in values})
+    stopped = [match[0] for match in map(_STOPPED.match, words) if match]
+    return stopped[0] if stopped else " and ".join(words)
+
+
 def _judge(found: dict[str, str], today: date) -> tuple[Pulse, str]:
-    status, renewed, days = found.get("status", "").upper(), _renewed(found), _renew_days(found)
+    status, renewed, days = found["status"], _renewed(found), _renew_days(found)
     if status in {"PAUSED", "STOP"}:
         return Pulse.PAUSED, ": ".join(filter(None, (f"HEARTBEAT.md says {status}", found.get("reason"))))
     if status not in {"ACTIVE", "CAUTIOUS"}:
         return Pulse.PAUSED, "HEARTBEAT.md has no line 'Status: ACTIVE' (or PAUSED)"
     if renewed is None or days is None:
         return Pulse.PAUSED, "HEARTBEAT.md has no readable 'Renewed: YYYY-MM-DD' or 'Renew every: N days'"
-    due = renewed + timedelta(days=days)
+    due = _due(renewed, days)
     if status == "CAUTIOUS":
         return Pulse.CAUTIOUS, "HEARTBEAT.md says CAUTIOUS"
     if today > due:
@@ -121,8 +130,12 @@ def _renewed(found: dict[str, str]) -> date | None:
 
 
 def _renew_days(found: dict[str, str]) -> int | None:
-    days = found.get("renew every", str(DEFAULT_RENEW_DAYS)).split()
-    return int(days[0]) if days and days[0].isascii() and days[0].isdigit() and 0 < int(days[0]) <= 366 else None
+    days = re.match(r"([0-9]{1,3})(?: |$)", found.get("renew every", str(DEFAULT_RENEW_DAYS)))
+    return int(days[1]) if days and 0 < int(days[1]) <= 366 else None
+
+
+def _due(renewed: date, days: int) -> date:
+    return date.fromordinal(min(renewed.toordinal() + days, date.max.toordinal()))
 
 
 def write_heartbeat(home: Path, *, status: str, renewed: date, renew_days: int, reason: str = "") -> None:

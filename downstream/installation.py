@@ -36,7 +36,7 @@ def crontab(home: str, program: str) -> str:
 
 def lay_out(home: Path, *, today: date, program: str) -> None:
     """``home`` is an installation; what was there already is left as it is."""
-    for name in ("triggers", *(f"jobs/{state}" for state in STATES), "streams", "logs/reviews"):
+    for name in ("triggers", *_PRIVATE, *(f"jobs/{state}" for state in STATES), "logs/reviews"):
         private_folder(home / name)
     if not (home / "HEARTBEAT.md").exists():
         write_heartbeat(home, status="ACTIVE", renewed=today, renew_days=DEFAULT_RENEW_DAYS)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 from downstream.files import PRIVATE_FILE, private_folder
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Lock:
-    """An exclusive ``flock`` on one file, never waited for."""
+    """An exclusive ``flock`` on one file."""
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path = path
@@ -22,9 +24,15 @@ class Lock:
     @classmethod
     def take(cls, path: Path) -> Lock | None:
         """The lock on ``path``, or None while somebody else holds it."""
-        private_folder(path.parent)
         while True:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
+            with suppress(FileExistsError):  # what else is in the folder's place shows when the file is opened
+                private_folder(path.parent)
+            try:
+                descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
+            except FileNotFoundError:
+                if path.parent.is_symlink():
+                    raise  # it leads nowhere
+                continue  # the folder was removed a moment ago
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -33,6 +41,13 @@ class Lock:
             if _is_still(path, descriptor):
                 return cls(path, descriptor)
             os.close(descriptor)  # the file was removed between opening and locking: this lock guards nothing
+
+    @classmethod
+    def wait(cls, path: Path) -> Lock:
+        """The lock on ``path``, as soon as whoever holds it lets go: for locks held no longer than a small write."""
+        while (lock := cls.take(path)) is None:
+            time.sleep(0.01)
+        return lock
 
     def release(self) -> None:
         """Somebody else may take it; releasing twice is harmless."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from downstream.domain.job import Job, State
 from downstream.heartbeat import read_heartbeat
-from downstream.queue import NoSuchJob, Queue, Unreadable
+from downstream.queue import NoSuchJob, Queue, StillWritten, Unreadable, printable
 from downstream.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -68,15 +69,15 @@ def _pending_rows(queue: Queue, now: datetime) -> Iterator[Row]:
         try:
             yield _row(queue, queue.read(State.PENDING, name), State.PENDING, now)
         except Unreadable as why:
-            yield Row(name.removesuffix(".json"), State.PENDING.value, "", "", f"not a job: {why}")
-        except FileNotFoundError:
-            continue  # claimed since it was listed
+            yield Row(printable(name.removesuffix(".json")), State.PENDING.value, "", "", f"not a job: {why}")
+        except (FileNotFoundError, StillWritten):
+            continue  # claimed or opened by an editor since it was listed
 
 
 def _row(queue: Queue, job: Job | Unreadable, state: State, now: datetime) -> Row:
     if isinstance(job, Unreadable):
-        name, _, why = str(job).partition(": ")
-        return Row(name.rpartition("/")[2].removesuffix(".json"), state.value, "", "", f"not a job: {why}")
+        name, _, why = str(job).partition(".json: ")
+        return Row(name.rpartition("/")[2], state.value, "", "", f"not a job: {why}")
     since = job.order_time.isoformat(timespec="minutes") if job.order_time.year < 9999 else ""
     paid = str(job.paid) if job.is_paid and job.paid else "no"
     return Row(job.stream_id, state.value, since, paid, _note(queue, job, state, now))
@@ -116,13 +117,10 @@ def life(home: Path, stream_id: str) -> Iterator[str]:
 
     Raises:
         NoSuchJob: there is none of that name.
+        StillWritten: its file breaks off in the middle and may not be finished.
         Unreadable: its file is not a job.
     """
-    queue = Queue(home)
-    state = queue.find(stream_id)
-    if state is None:
-        raise NoSuchJob(stream_id)
-    job = queue.read(state, f"{stream_id}.json")
+    state, job = _catch(Queue(home), stream_id)
     workspace = Workspace(home, stream_id)
     yield f"{stream_id}  {state.value}  (jobs/{state.value}/{stream_id}.json)"
     yield f"  paid      {job.paid or 'no'}{f' on {job.paid_at:%Y-%m-%d %H:%M %Z}' if job.paid_at else ''}"
@@ -140,3 +138,11 @@ def life(home: Path, stream_id: str) -> Iterator[str]:
         moved = f"{entry.source} → {entry.target}" if entry.target else entry.what.value
         evidence = " ".join(f"{key}={value}" for key, value in entry.evidence.items() if value is not None)
         yield f"  {entry.at:%Y-%m-%d %H:%M:%S}  {moved}  by {entry.who}  {entry.reason} {evidence}".rstrip()
+
+
+def _catch(queue: Queue, stream_id: str) -> tuple[State, Job]:
+    """The job and where it lies, also when it moves on while it is looked for."""
+    while (state := queue.find(stream_id)) is not None:
+        with suppress(FileNotFoundError):
+            return state, queue.read(state, f"{stream_id}.json")
+    raise NoSuchJob(stream_id)

@@ -9,14 +9,16 @@ sees a job whose history says it has left, and lets it go where it was going.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 import stat
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
 from downstream.files import replace, sync_folder, write_durably
@@ -38,6 +40,10 @@ LISTING_SECONDS = 30
 """How long a pass goes on with one listing of ``pending`` before it looks for earlier orders again."""
 
 STATES = ("pending", "processing", "review", "completed", "failed")
+_NOT_A_LOCK = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP})
+"""How taking a lock fails where something else lies in its place; other errors are the machine's."""
+_NOT_A_JOB = frozenset({errno.ELOOP, errno.EACCES, errno.EPERM, errno.ENXIO, errno.ENODEV})
+"""How opening a file fails for a reason of its own."""
 _STREAM_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}\Z")
 
 
@@ -59,7 +65,7 @@ class NoSuchJob(Exception):  # noqa: N818
 
 @dataclass(frozen=True, slots=True)
 class SetAside:
-    """A file that was moved out of the way: ``path`` holds it as it came, ``reason`` says why."""
+    """A file that went to ``failed``, where ``path`` holds it as it came; ``reason`` says why."""
 
     path: Path
     reason: str
@@ -69,6 +75,8 @@ class _Place(NamedTuple):
     """What the index of ``pending`` knows of a file without opening it."""
 
     inode: int
+    changed_ns: int
+    """The file's ctime: writing into a file keeps its inode, and a new file may get the inode of an old one."""
     order_time: float
     not_before: float
     needs_live: bool
@@ -136,7 +144,7 @@ class Queue:
             except (FileNotFoundError, StillWritten):
                 continue
             except Unreadable as why:
-                yield Unreadable(f"{state}/{name}: {why}")
+                yield Unreadable(f"{state}/{printable(name)}: {why}")
                 continue
             yield job if job.arrived_at else job.evolve(arrived_at=modified)
 
@@ -185,6 +193,7 @@ class Queue:
         Raises:
             NoSuchJob: it lies in none of those folders.
             Busy: somebody else works on it.
+            StillWritten: its file breaks off in the middle and may not be finished.
             Unreadable: its file is not a job.
         """
         if self.find(stream_id) not in states:
@@ -197,6 +206,8 @@ class Queue:
             if state is None or state not in states:
                 raise NoSuchJob(stream_id)
             job, _ = _read_job(self.path(state, stream_id))
+            if self._finish_move(state, job):
+                raise NoSuchJob(stream_id)
         except BaseException:
             lock.release()
             raise
@@ -226,12 +237,18 @@ class Queue:
     def _try_claim(self, state: State | str, name: str, *, live: bool, now: datetime) -> Claim | None:
         stream_id = name.removesuffix(".json")
         if not _STREAM_ID.match(stream_id):
-            self._set_aside(state, name, "its name is not a stream id (letters, digits, - and _, at most 80)")
+            _put_aside(self, state, name, "its name is not a stream id (letters, digits, - and _, at most 80)")
             return None
         if self.path(state, stream_id).is_symlink():  # before its folder and lock are made
-            self._set_aside(state, name, "it is a symbolic link; put the file itself there")
+            _put_aside(self, state, name, "it is a symbolic link; put the file itself there")
             return None
-        lock = Lock.take(self._lock_path(stream_id))
+        try:
+            lock = Lock.take(self._lock_path(stream_id))
+        except OSError as error:
+            if error.errno not in _NOT_A_LOCK:
+                raise
+            _put_aside(self, state, name, f"its folder streams/{stream_id} cannot be used: {error.strerror}")
+            return None
         if lock is None:
             return None
         claim = None
@@ -251,13 +268,13 @@ class Queue:
         except (FileNotFoundError, StillWritten):
             return None
         except Unreadable as why:
-            self._set_aside(state, name, str(why))
+            _put_aside(self, state, name, str(why))
+            return None
+        elsewhere = self._elsewhere(state, job.stream_id)
+        if elsewhere:
+            _put_aside(self, state, name, f"a job of this name is in {elsewhere} already; use another stream_id")
             return None
         if self._finish_move(state, job):
-            return None
-        elsewhere = [other for other in State if other != state and os.path.lexists(self.path(other, job.stream_id))]
-        if elsewhere:
-            self._set_aside(state, name, f"a job of this name is in {elsewhere[0]} already; use another stream_id")
             return None
         if (job.not_before is not None and job.not_before > now) or (job.needs_live and not live):
             return None
@@ -278,26 +295,11 @@ class Queue:
         _rename_across(self, job.stream_id, last.source, last.target)
         return True
 
-    def _set_aside(self, state: State | str, name: str, reason: str) -> None:
-        """The file lies in ``failed`` byte for byte as it came, the reason in a text file beside it."""
-        source, failed = self.folder(state) / name, self.folder("failed")
-        target = failed / name
-        for number in range(2, 10_000):
-            if not os.path.lexists(target):
-                break
-            target = failed / f"{name.removesuffix('.json')}.{number}.json"
-        text = (
-            f"{reason}\n\nSet aside from jobs/{state}. Mend the file and move it to jobs/pending, or leave it here.\n"
-        )
-        write_durably(target.with_name(target.name + ".reason.txt"), text.encode("utf-8", "replace"))
-        try:
-            source.rename(target)
-        except FileNotFoundError:  # somebody else was faster, or its owner took it back
-            target.with_name(target.name + ".reason.txt").unlink(missing_ok=True)
-            return
-        sync_folder(failed)
-        sync_folder(source.parent)
-        self.set_aside.append(SetAside(target, reason))
+    def _elsewhere(self, state: State | str, stream_id: str) -> str | None:
+        """The folder where the job of this name is already; a job under way gives way to none that is behind it."""
+        behind = set() if state == "pending" else {"pending", "failed"}
+        others = (other for other in STATES if other != state and other not in behind)
+        return next((other for other in others if os.path.lexists(self.path(other, stream_id))), None)
 
     # --- the order of service ----------------------------------------------------------------------------------
 
@@ -306,32 +308,29 @@ class Queue:
         known = self._load_index()
         index: dict[str, _Place] = {}
         unknown: list[tuple[str, _Place]] = []
-        with os.scandir(self.folder("pending")) as entries:
-            present = [(entry.name, entry.inode()) for entry in entries if _is_job_name(entry.name)]
-        for name, inode in present:
+        for name, stamp in _stamps(self.folder("pending")):
             place = known.get(name)
-            if place is not None and place.inode == inode:
+            if place is not None and place[:2] == stamp:
                 index[name] = place
                 continue
             try:
-                index[name] = self._look_up(name, inode)
+                index[name] = self._look_up(name, stamp)
             except (FileNotFoundError, StillWritten):
                 continue
             except Unreadable:  # claiming it sets it aside, which costs nothing: do that first
-                unknown.append((name, _Place(inode, float("-inf"), 0.0, needs_live=False)))
+                unknown.append((name, _Place(*stamp, float("-inf"), 0.0, needs_live=False)))
         if index != known:
             self._save_index(index)
         return sorted([*unknown, *index.items()], key=lambda item: (item[1].order_time, item[0]))
 
-    def _look_up(self, name: str, inode: int) -> _Place:
+    def _look_up(self, name: str, stamp: tuple[int, int]) -> _Place:
         job, modified = _read_job(self.folder("pending") / name)
         order_time = job.paid_at or job.arrived_at or modified
         not_before = job.not_before.timestamp() if job.not_before else 0.0
-        return _Place(inode, order_time.timestamp(), not_before, job.needs_live)
+        return _Place(*stamp, order_time.timestamp(), not_before, job.needs_live)
 
     @property
     def _index_path(self) -> Path:
-        # One file per process, so that writers need no lock; the newest whole one wins by its fixed final name.
         return self.home / "jobs" / ".order.json"
 
     def _load_index(self) -> dict[str, _Place]:
@@ -341,11 +340,12 @@ class Queue:
             return {}  # it only saves reading: without it every waiting file is read once
 
     def _save_index(self, index: dict[str, _Place]) -> None:
-        lock = Lock.take(self.home / "jobs" / ".order.lock")
-        if lock is None:
-            return  # somebody else is writing the same
-        with lock:
-            replace(self._index_path, json.dumps(index).encode(), durable=False)
+        with suppress(OSError):  # looking must work on a full disk too
+            lock = Lock.take(self.home / "jobs" / ".order.lock")
+            if lock is None:
+                return  # somebody else is writing the same
+            with lock:
+                replace(self._index_path, json.dumps(index).encode(), durable=False)
 
 
 @dataclass
@@ -417,17 +417,77 @@ def _recovered(claim: Claim, now: datetime) -> Claim | None:
     )
     failure = Failure(kind="recoveries", reason=reason, at=now)
     claim.advance(job.evolve(failure=failure), State.FAILED, at=now, who="process", reason=reason)
+    claim.queue.set_aside.append(SetAside(claim.queue.path(State.FAILED, job.stream_id), reason))
     return None
 
 
 def _rename_across(queue: Queue, stream_id: str, source: State, target: State) -> None:
+    _make_room(queue, stream_id, source, target)
     queue.path(source, stream_id).rename(queue.path(target, stream_id))
     sync_folder(queue.folder(target))
     sync_folder(queue.folder(source))
 
 
+def _put_aside(queue: Queue, state: State | str, name: str, reason: str) -> None:
+    """The file lies in ``failed`` byte for byte as it came, the reason in a text file beside it."""
+    source = queue.folder(state) / name
+    with Lock.wait(queue.home / "jobs" / ".aside.lock"):
+        if not os.path.lexists(source):
+            return  # somebody else was faster
+        target = _free_path(queue, name)
+        text = (
+            f"{reason}\n\nSet aside from jobs/{state}, where its name was {name!r}. "
+            "Mend the file and move it to jobs/pending, or leave it here.\n"
+        )
+        write_durably(_explanation(target), text.encode())
+        try:
+            source.rename(target)
+        except FileNotFoundError:  # its owner took it back
+            _explanation(target).unlink()
+            return
+        sync_folder(target.parent)
+        sync_folder(source.parent)
+    queue.set_aside.append(SetAside(target, reason))
+
+
+def _make_room(queue: Queue, stream_id: str, source: State, target: State) -> None:
+    """Nothing lies where the job of ``source`` is about to go: the rename would destroy it."""
+    if not os.path.lexists(queue.path(target, stream_id)):
+        return
+    _put_aside(queue, target, f"{stream_id}.json", f"a job of this name was in {source} already; use another stream_id")
+    if target == "failed":  # the reason it was set aside for earlier would now lie beside the wrong file
+        _explanation(queue.path(target, stream_id)).unlink(missing_ok=True)
+
+
+def _free_path(queue: Queue, name: str) -> Path:
+    """Where in ``failed`` a file can be put: under its own name, if that can be shown and is free."""
+    # Cut so that the reason beside it and its temporary still have names a file system takes (255 bytes).
+    stem = printable(name.removesuffix(".json")).encode()[:200].decode(errors="ignore")
+    names = (f"{stem}.json" if number == 1 else f"{stem}.{number}.json" for number in count(1))
+    return next(path for path in map(queue.folder("failed").joinpath, names) if not os.path.lexists(path))
+
+
+def _explanation(path: Path) -> Path:
+    return path.with_name(f"{path.name}.reason.txt")
+
+
+def printable(name: str) -> str:
+    """A file's name as it can be shown: what is neither printable nor text becomes ``_``."""
+    return "".join(character if character.isprintable() else "_" for character in name)
+
+
 def _is_job_name(name: str) -> bool:
     return name.endswith(".json") and not name.startswith(".")
+
+
+def _stamps(folder: Path) -> Iterator[tuple[str, tuple[int, int]]]:
+    """The files that want to be jobs, each with what changes whenever its content does: inode and ctime."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(FileNotFoundError):  # claimed since the folder was listed
+                if _is_job_name(entry.name):
+                    status = entry.stat(follow_symlinks=False)
+                    yield entry.name, (status.st_ino, status.st_ctime_ns)
 
 
 def _read_job(path: Path) -> tuple[Job, datetime]:
@@ -452,17 +512,20 @@ def _read_bytes(path: Path) -> tuple[bytes, datetime]:
     try:
         # Neither follows a link nor waits for a pipe's other end.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise
     except OSError as error:
+        if error.errno not in _NOT_A_JOB:
+            raise
         raise Unreadable(f"it cannot be opened: {error.strerror}") from None
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise Unreadable("it is not a regular file")
         if status.st_size > MAX_JOB_BYTES:
             raise Unreadable(f"it has {status.st_size} bytes; a job has at most {MAX_JOB_BYTES}")
-        return file.read(MAX_JOB_BYTES + 1), datetime.fromtimestamp(status.st_mtime, UTC)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(MAX_JOB_BYTES + 1), datetime.fromtimestamp(status.st_mtime, UTC)
+    finally:
+        os.close(descriptor)
 
 
 def _check_json(data: bytes, modified: datetime) -> None:
@@ -470,7 +533,7 @@ def _check_json(data: bytes, modified: datetime) -> None:
     from pydantic_core import from_json
 
     try:
-        value = from_json(data.removeprefix(b"\xef\xbb\xbf"))
+        value = from_json(data.removeprefix(b"\xef\xbb\xbf"), allow_inf_nan=False)
     except ValueError as error:
         if str(error).startswith("EOF while parsing"):  # how a JSON object begins, but not all of one
             if abs(time.time() - modified.timestamp()) < HALF_WRITTEN_SECONDS:

@@ -11,16 +11,16 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from downstream.domain.errors import PersonDecides
 from downstream.files import PRIVATE_FILE, private_folder, sha256_of, sync_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pydantic import JsonValue
 
@@ -37,15 +37,23 @@ class Receipt:
 
 
 class Receipts:
-    """The receipts of one stream. Whoever opens them holds the stream's lock; its threads may share them."""
+    """The receipts of one stream. Whoever opens them holds the stream's lock; its threads may share them.
+
+    Raises:
+        PersonDecides: the file was changed into something that is not receipts: what was paid for is not known.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
         self._outcomes: dict[str, Receipt] = {}
-        for line in _whole_lines(path):
-            if line["phase"] == "outcome":
-                receipt = Receipt(**{each.name: line[each.name] for each in fields(Receipt)})
+        for number, line in enumerate(_whole_lines(path), 1):
+            try:
+                receipt = _outcome(json.loads(line))
+            except (ValueError, LookupError, TypeError):
+                name = f"streams/{path.parent.name}/{path.name}"
+                raise PersonDecides(f"{name}: line {number} is not a receipt; mend it, then retry") from None
+            if receipt is not None:
                 self._outcomes[receipt.call] = receipt
 
     def outcome(self, call: str, inputs: str) -> Receipt | None:
@@ -116,7 +124,14 @@ def _plain(value: object) -> object:
     raise TypeError(f"cannot hash a {type(value).__name__}")
 
 
-def _whole_lines(path: Path) -> list[dict[str, Any]]:
+def _outcome(line: dict[str, Any]) -> Receipt | None:
+    """The receipt on a line; None where the line is an intent."""
+    if line["phase"] == "intent":
+        return None
+    return Receipt(**{each.name: line[each.name] for each in fields(Receipt)})
+
+
+def _whole_lines(path: Path) -> list[bytes]:
     """The lines of the file; a last line that a power cut left torn is cut off, for it never counted."""
     try:
         data = path.read_bytes()
@@ -126,4 +141,4 @@ def _whole_lines(path: Path) -> list[dict[str, Any]]:
     end = data.rfind(b"\n") + 1
     if end != len(data):
         os.truncate(path, end)
-    return [json.loads(line) for line in data[:end].splitlines()]
+    return data[:end].splitlines()

@@ -12,8 +12,6 @@ from downstream.domain.errors import Misconfigured
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_ZONES = Path("/usr/share/zoneinfo")
-
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -43,7 +41,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     return Settings(
         review_policy="operator" if read.choice("REVIEW_POLICY", ("auto", "operator")) == "operator" else "auto",
         jobs_at_once=int(read.number("JOBS_AT_ONCE", 2, low=1, high=64)),
-        segments_at_once=int(read.number("SEGMENTS_AT_ONCE", os.cpu_count() or 2, low=1, high=64)),
+        segments_at_once=int(read.number("SEGMENTS_AT_ONCE", min(os.cpu_count() or 2, 64), low=1, high=64)),
         regenerations_per_segment=int(read.number("REGENERATIONS_PER_SEGMENT", 2, low=0, high=20)),
         regenerations_per_order=int(read.number("REGENERATIONS_PER_ORDER", 4, low=0, high=100)),
         clip_seconds=read.number("CLIP_SECONDS", 6, low=0.5, high=10, whole=False),
@@ -52,7 +50,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         clip_height=int(read.number("CLIP_HEIGHT", 720, low=36, high=1080, step=2)),
         page_bytes_per_segment=int(read.number("PAGE_BYTES_PER_SEGMENT", 1_500_000, low=1, high=100_000_000)),
         timezone=_timezone(environment),
-        mail_from=environment.get("MAIL_FROM") or "DownStream <stories@localhost>",
+        mail_from=_mail_from(environment),
     )
 
 
@@ -83,11 +81,30 @@ def _timezone(environment: Mapping[str, str]) -> str:
     name = environment.get("TIMEZONE")
     if not name:
         return _machine_timezone(environment)
-    if not (_ZONES / name).is_file() or ".." in name:
+    if not _is_timezone(name):
         raise Misconfigured(f"TIMEZONE is {name!r}, which is not a time zone such as Europe/Budapest")
     return name
 
 
 def _machine_timezone(environment: Mapping[str, str]) -> str:
     name = environment.get("TZ", "").lstrip(":") or str(Path("/etc/localtime").resolve()).rpartition("zoneinfo/")[2]
-    return name if name and not name.startswith("/") and (_ZONES / name).is_file() else "UTC"
+    return name if _is_timezone(name) else "UTC"
+
+
+def _is_timezone(name: str) -> bool:
+    from zoneinfo import ZoneInfo
+
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, LookupError):
+        return name == "UTC"  # known even where no zones are installed
+    return True
+
+
+def _mail_from(environment: Mapping[str, str]) -> str:
+    from email.utils import parseaddr
+
+    sender = environment.get("MAIL_FROM") or "DownStream <stories@localhost>"
+    if "@" not in parseaddr(sender)[1] or not sender.isprintable():
+        raise Misconfigured("MAIL_FROM is not an address such as DownStream <stories@example.com>")
+    return sender

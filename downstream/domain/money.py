@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
 
 # Currencies whose minor unit is not a hundredth (ISO 4217; the same list Stripe treats as zero-decimal or
 # three-decimal).
@@ -11,6 +11,9 @@ _NO_DECIMALS = frozenset(
     ["bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "ugx", "vnd", "vuv", "xaf", "xof", "xpf"]
 )
 _THREE_DECIMALS = frozenset(["bhd", "jod", "kwd", "omr", "tnd"])
+
+# Decimals round in silence unless they are told not to.
+_EXACT = Context(prec=60, traps=[Inexact, InvalidOperation, Overflow])
 
 
 def minor_digits(currency: str) -> int:
@@ -34,12 +37,13 @@ class Money:
         Raises:
             ValueError: the amount is not a finite number or has more digits than the currency.
         """
-        minor = Decimal(str(amount)).scaleb(minor_digits(currency))
-        if not minor.is_finite() or minor != minor.to_integral_value():
-            raise ValueError(f"{amount} is not an amount in {currency}")
-        return cls(currency, int(minor))
+        try:
+            minor = _EXACT.scaleb(_EXACT.create_decimal(str(amount)), minor_digits(currency))
+            return cls(currency, int(_EXACT.to_integral_exact(minor)))
+        except (ArithmeticError, ValueError):
+            raise ValueError(f"{amount} is not an amount in {currency}") from None
 
     def __str__(self) -> str:
         """``49.00 EUR``."""
         digits = minor_digits(self.currency)
-        return f"{Decimal(self.amount_minor).scaleb(-digits):.{digits}f} {self.currency.upper()}"
+        return f"{_EXACT.scaleb(Decimal(self.amount_minor), -digits):.{digits}f} {self.currency.upper()}"

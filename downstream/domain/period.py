@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, time, timedelta
+import re
+from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -45,21 +46,31 @@ class Period(StrEnum):
         Raises:
             ValueError: no period is called that.
         """
+        if not _LABELS[self].fullmatch(label):
+            raise ValueError(label)
         if self is Period.DAILY:
             day = date.fromisoformat(label)
             return _between(day - timedelta(days=1), day, _DAY_ENDS, timezone)
         if self is Period.WEEKLY:
-            sunday = datetime.strptime(f"{label}-7", "%G-W%V-%u").date()  # noqa: DTZ007 - only its date is used
+            sunday = date.fromisocalendar(int(label[:4]), int(label[-2:]), 7)
             return _between(sunday - timedelta(days=7), sunday, _WEEK_ENDS, timezone)
         first = date.fromisoformat(f"{label}-01")
         return _between(first, _next_month(first), time(0, 0), timezone)
+
+    def is_label(self, label: str) -> bool:
+        """A period is called that, and so is the one before it."""
+        try:
+            self.before(self.window(label, UTC))
+        except (ValueError, OverflowError):
+            return False
+        return True
 
     def next_label(self, label: str) -> str:
         """The name of the period after."""
         if self is Period.DAILY:
             return (date.fromisoformat(label) + timedelta(days=1)).isoformat()
         if self is Period.WEEKLY:
-            monday = datetime.strptime(f"{label}-1", "%G-W%V-%u").date()  # noqa: DTZ007
+            monday = date.fromisocalendar(int(label[:4]), int(label[-2:]), 1)
             return self.label(datetime.combine(monday + timedelta(days=7), time()))
         return f"{_next_month(date.fromisoformat(f'{label}-01')):%Y-%m}"
 
@@ -71,6 +82,13 @@ class Period(StrEnum):
         days = 1 if self is Period.DAILY else 7
         # Aware times of one zone subtract by the clock on the wall, so a day of 23 or 25 hours comes out right.
         return Window(window.start - timedelta(days=days), window.start)
+
+
+_LABELS = {
+    Period.DAILY: re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}"),
+    Period.WEEKLY: re.compile(r"[0-9]{4}-W[0-9]{2}"),
+    Period.MONTHLY: re.compile(r"[0-9]{4}-[0-9]{2}"),
+}
 
 
 def _between(first: date, last: date, at: time, timezone: tzinfo) -> Window:

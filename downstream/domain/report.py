@@ -84,9 +84,10 @@ def figures(jobs: Iterable[Job], window: Window) -> Figures:
     hours: list[float] = []
     for job in jobs:
         counts["received"] += window.holds(job.order_time)
-        if window.holds(job.paid_at) and job.paid is not None:
+        if job.is_paid and window.holds(job.order_time):
             counts["paid"] += 1
-            revenue[job.paid.currency] += job.paid.amount_minor
+            if job.paid is not None:
+                revenue[job.paid.currency] += job.paid.amount_minor
         for event in _events(job, window):
             counts[event.what] += 1
             if event.what == "completed":

@@ -5,11 +5,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence  # noqa: TC003 - read by whoever asks for the annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import groupby, pairwise
+from typing import TYPE_CHECKING
 from unicodedata import category, combining, east_asian_width
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 
 class BlockKind(StrEnum):
@@ -116,25 +119,26 @@ class _Line:
     start: int
     end: int
     text: str
+    kind: BlockKind
+    after_blank: bool
 
 
 def _paragraphs(text: str) -> Iterator[Block]:
-    groups = list(_groups(text))
-    for group in groups:
-        kind = _common_kind([line.text for line in group]) if len(groups) > 1 and len(group) > 1 else None
+    lines = list(_lines(text))
+    has_blank_lines = any(line.after_blank for line in lines)
+    for group in _groups(lines):
+        kind = _common_kind([line.text for line in group]) if has_blank_lines and len(group) > 1 else None
         if kind:
             yield Block(group[0].start, group[-1].end, kind)
         else:
-            yield from (Block(line.start, line.end, _kind(line.text)) for line in group)
+            yield from (Block(line.start, line.end, line.kind) for line in group)
 
 
-def _groups(text: str) -> Iterator[list[_Line]]:
+def _groups(lines: Sequence[_Line]) -> Iterator[list[_Line]]:
     """The lines that neither a blank line nor an ornament parts."""
     group: list[_Line] = []
-    for line in _lines(text):
-        if group and (
-            _is_ornament(line.text) or _is_ornament(group[-1].text) or _is_blank(text[group[-1].end : line.start])
-        ):
+    for line in lines:
+        if group and (line.after_blank or BlockKind.BREAK in (line.kind, group[-1].kind)):
             yield group
             group = []
         group.append(line)
@@ -143,9 +147,12 @@ def _groups(text: str) -> Iterator[list[_Line]]:
 
 
 def _lines(text: str) -> Iterator[_Line]:
+    previous_end = 0
     for found in _LINE.finditer(text):
         visible = found[0].rstrip()
-        yield _Line(found.start(), found.start() + len(visible), visible)
+        start, end = found.start(), found.start() + len(visible)
+        yield _Line(start, end, visible, _kind(visible), previous_end > 0 and _is_blank(text[previous_end:start]))
+        previous_end = end
 
 
 def _is_blank(gap: str) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from downstream.domain.money import Money
 
 if TYPE_CHECKING:
-    from datetime import timedelta
+    from datetime import timedelta, tzinfo
 
     from downstream.domain.job import Job
     from downstream.domain.period import Period
@@ -40,7 +40,8 @@ def _head(report: Report, period: Period) -> str:
 
 
 def _decisions(report: Report) -> str:
-    blocks = [_failed(job) for job in sorted(report.failed, key=lambda job: (job.order_time, job.stream_id))]
+    failed = sorted(report.failed, key=lambda job: (job.order_time, job.stream_id))
+    blocks = [_failed(job, report.made_at.tzinfo) for job in failed]
     blocks += [f"**{finding}**\n\n- mend the file and move it to `jobs/pending`" for finding in report.unreadable]
     if report.for_review:
         names = ", ".join(job.stream_id for job in report.for_review)
@@ -53,10 +54,10 @@ def _decisions(report: Report) -> str:
     return "\n\n".join(blocks) or "Nothing."
 
 
-def _failed(job: Job) -> str:
+def _failed(job: Job, timezone: tzinfo | None) -> str:
     failure = job.failure
     reason = failure.reason if failure else "no reason is noted"
-    since = f" on {failure.at:%Y-%m-%d %H:%M}" if failure else ""
+    since = f" on {failure.at.astimezone(timezone):%Y-%m-%d %H:%M}" if failure else ""
     paid = f", paid {job.paid}" if job.is_paid and job.paid else ", unpaid"
     lines = [
         f"**{job.stream_id}** failed{since}{paid}: {reason}",

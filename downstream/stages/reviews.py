@@ -8,7 +8,6 @@ becomes ``.done``, and says inside whether the period was over by then.
 from __future__ import annotations
 
 import json
-import re
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -18,7 +17,6 @@ from downstream.domain.report import Report, events, figures, oldest
 from downstream.files import private_folder, sync_folder, write_durably
 from downstream.heartbeat import Pulse, read_heartbeat
 from downstream.locks import Lock
-from downstream.queue import Unreadable
 from downstream.stages.markdown import render
 
 if TYPE_CHECKING:
@@ -48,7 +46,8 @@ def make_reviews(context: Context, period: Period) -> list[Path]:
 def _due(triggers: Path, period: Period, now: datetime, timezone: tzinfo) -> list[str]:
     """The labels of this period and of those missed since the last review, oldest first."""
     current = period.label(now.astimezone(timezone))
-    done = sorted(_labels(triggers, period, "done"))
+    # Labels sort by time. One of a time to come, asked for by hand, is no reason to make up for nothing until then.
+    done = sorted(label for label in _labels(triggers, period, "done") if label <= current)
     labels = [current]
     if done and done[-1] < current:
         labels, label = [], done[-1]
@@ -61,9 +60,8 @@ def _due(triggers: Path, period: Period, now: datetime, timezone: tzinfo) -> lis
 
 
 def _labels(triggers: Path, period: Period, suffix: str) -> list[str]:
-    pattern = re.compile(rf"{period.value}-([0-9W-]+)\.{suffix}\Z")
-    found = (pattern.match(path.name) for path in triggers.iterdir())
-    return [match[1] for match in found if match]
+    labels = (_label(path, period) for path in triggers.glob(f"{period.value}-*.{suffix}"))
+    return [label for label in labels if period.is_label(label)]
 
 
 def _is_final(done: Path) -> bool:
@@ -75,15 +73,11 @@ def _is_final(done: Path) -> bool:
 
 
 def _readable_triggers(context: Context, triggers: Path, period: Period) -> list[Path]:
-    found = []
-    for path in sorted(triggers.glob(f"{period.value}-*.trigger")):
-        try:
-            period.window(_label(path, period), UTC)
-        except ValueError:
-            context.tell_once(f"trigger:{path.name}", f"triggers/{path.name} names no {period.value} period")
-        else:
-            found.append(path)
-    return found
+    found = sorted(triggers.glob(f"{period.value}-*.trigger"))
+    readable = [path for path in found if period.is_label(_label(path, period))]
+    for path in set(found).difference(readable):
+        context.tell_once(f"trigger:{path.name}", f"triggers/{path.name} names no {period.value} period")
+    return readable
 
 
 def _label(trigger: Path, period: Period) -> str:
@@ -109,12 +103,9 @@ def look_at(context: Context, period: Period, label: str) -> Report:
     now, timezone = context.clock(), _timezone(context)
     window = period.window(label, timezone)
     before = period.before(window)
-    failed = list(context.queue.jobs(State.FAILED))
-    waiting = _jobs(context, State.PENDING) + _jobs(context, State.PROCESSING)
-    in_review = _jobs(context, State.REVIEW)
-    # A file's time is that of its last change, so nothing that happened in either window is passed over.
-    finished = _jobs(context, State.COMPLETED, since=before.start)
-    jobs = [*waiting, *in_review, *finished, *(job for job in failed if isinstance(job, Job))]
+    orders, unreadable = _orders(context, changed_since=before.start)
+    jobs = [job for lying in orders.values() for job in lying]
+    waiting = orders[State.PENDING] + orders[State.PROCESSING]
     heartbeat = read_heartbeat(context.home, now)
     by_hand = context.settings.review_policy == "operator"
     return Report(
@@ -125,21 +116,36 @@ def look_at(context: Context, period: Period, label: str) -> Report:
         figures=figures(jobs, window),
         before=figures(jobs, before),
         counts={state: len(context.queue.names(state)) for state in State},
-        failed=tuple(job for job in failed if isinstance(job, Job)),
-        unreadable=tuple(str(finding) for finding in failed if isinstance(finding, Unreadable)),
+        failed=tuple(orders[State.FAILED]),
+        unreadable=unreadable,
         held=tuple(job for job in waiting if not context.suppliers.can_serve(job)),
-        for_review=tuple(in_review) if by_hand else (),
-        oldest=oldest([*waiting, *in_review]),
+        for_review=tuple(orders[State.REVIEW]) if by_hand else (),
+        oldest=oldest([*waiting, *orders[State.REVIEW]]),
         events=events(jobs, window),
         heartbeat=heartbeat.why + (f", to be renewed by {heartbeat.due}" if heartbeat.due else ""),
         heartbeat_overdue=heartbeat.pulse is not Pulse.ACTIVE,
     )
 
 
-def _jobs(context: Context, state: State, *, since: datetime | None = None) -> list[Job]:
-    slack = since - timedelta(hours=1) if since else None
-    return [job for job in context.queue.jobs(state, changed_since=slack) if isinstance(job, Job)]
+def _orders(context: Context, *, changed_since: datetime) -> tuple[dict[State, list[Job]], tuple[str, ...]]:
+    """The jobs by where they lie, of the completed only those that changed since then; and what in ``failed`` is none.
+
+    A job that moves on while the folders are read, from left to right as jobs move, is counted once: where it is last.
+    """
+    found: dict[str, tuple[State, Job]] = {}
+    unreadable = []
+    for state in State:
+        # A file's time is that of its last change, so nothing that happened since then is passed over.
+        since = changed_since - timedelta(hours=1) if state is State.COMPLETED else None
+        for job in context.queue.jobs(state, changed_since=since):
+            if isinstance(job, Job):
+                found[job.stream_id] = (state, job)
+            elif state is State.FAILED:
+                unreadable.append(str(job))
+    orders = {state: [job for lies_in, job in found.values() if lies_in is state] for state in State}
+    return orders, tuple(unreadable)
 
 
 def _timezone(context: Context) -> tzinfo:
-    return ZoneInfo(context.settings.timezone)
+    name = context.settings.timezone
+    return UTC if name == "UTC" else ZoneInfo(name)  # UTC needs no table of zones on the machine
