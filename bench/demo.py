@@ -1,6 +1,6 @@
 """Where the time of a whole order goes: runs ``downstream demo`` and prints the figures of each step and of the page.
 
-    python bench/demo.py
+python bench/demo.py
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,12 +48,12 @@ def test_a_full_disk_stops_the_run_with_its_reason_and_the_order_goes_on_later(s
     # From full to the brim to nearly enough: the disk fills up at a later step each time.
     for free_kilobytes in (0, 8, 40, 120, 250, 400):
         ballast.write_bytes(b"")
-        taken = int(subprocess.run(["du", "-sk", str(home)], capture_output=True, text=True, check=True).stdout.split()[0])
+        taken = int(
+            subprocess.run(["du", "-sk", str(home)], capture_output=True, text=True, check=True).stdout.split()[0]
+        )
         ballast_bytes = max(0, (2048 - taken - free_kilobytes - 16) * 1024)
-        try:
+        with suppress(OSError):  # as much of it as fits
             ballast.write_bytes(b"\1" * ballast_bytes)
-        except OSError:
-            pass
         ended = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=120, check=False)
         endings.append(ended.returncode)
         if ended.returncode == 0:

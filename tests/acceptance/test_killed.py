@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
 import subprocess
@@ -28,12 +27,13 @@ from conftest import environment
 
 KILLS = 50
 LANES = 2
+SMALL = {"CLIP_WIDTH": "64", "CLIP_HEIGHT": "36", "CLIP_SECONDS": "0.5", "SEGMENTS_AT_ONCE": "2"}
 
 
 def start(home: Path, *arguments: str) -> subprocess.Popen[bytes]:
     """The real program, running."""
     command = [sys.executable, "-m", "downstream", "--home", str(home), *arguments]
-    return subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    return subprocess.Popen(command, env=environment(**SMALL), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
 def outcomes(home: Path, stream_id: str) -> Counter[tuple[str, str]]:
@@ -127,12 +127,12 @@ def test_review_killed_before_every_durable_write_delivers_exactly_once(
         _copy_finished(home, stream_id, run)
         died = subprocess.run(
             [sys.executable, "-c", _DIES_AT_THE_NTH, str(instant), "--home", str(home), "review"],
-            env=environment(),
+            env=environment(**SMALL),
             capture_output=True,
             timeout=120,
             check=False,
         )
-        again = run("review")
+        again = run("review", **SMALL)
 
         assert again.returncode in {0, 3}, again.stderr
         assert [path.parent.name for path in (home / "jobs").glob(f"*/{stream_id}.json")] == ["completed"]
@@ -154,13 +154,13 @@ def _copy_finished(home: Path, stream_id: str, run: Callable[..., subprocess.Com
     model = home / "model"
     if not model.exists():
         put(home, "model")
-        assert run("process").returncode == 0
+        assert run("process", **SMALL).returncode == 0
         (home / "jobs/review/model.json").rename(home / "model.json")
         (home / "streams/model").rename(model)
     subprocess.run(["cp", "-r", str(model), str(home / "streams" / stream_id)], check=True)
-    for name in (f"streams/{stream_id}/input.json", f"streams/{stream_id}/production.json"):
-        _rename_inside(home / name, home / name, stream_id)
-    _rename_inside(home / "streams" / stream_id / "page/index.html", home / "streams" / stream_id / "page/index.html", stream_id)
+    for name in ("input.json", "production.json", "page/index.html"):
+        path = home / "streams" / stream_id / name
+        _rename_inside(path, path, stream_id)
     _rename_inside(home / "model.json", home / "jobs/review" / f"{stream_id}.json", stream_id)
 
 
@@ -184,7 +184,7 @@ def test_a_run_asked_to_end_gives_its_job_back_and_the_next_run_goes_on(home: Pa
 
     assert running.returncode == 128 + sent
     assert said == b""
-    assert os.listdir(home / "jobs/processing") == []
+    assert not list((home / "jobs/processing").iterdir())
     kept = outcomes(home, "test")
     assert start(home, "process").wait(120) == 0
     job = json.loads((home / "jobs/review/test.json").read_bytes())

@@ -82,9 +82,7 @@ def test_running_again_finds_nothing_to_do(home: Path, run: Run, drop: Callable[
     assert job_in(home, "completed") == before
 
 
-@pytest.mark.parametrize(
-    ("name", "language"), [("the-selfish-giant.txt", "en"), ("emberi-jogok.hu.txt", "hu")]
-)
+@pytest.mark.parametrize(("name", "language"), [("the-selfish-giant.txt", "en"), ("emberi-jogok.hu.txt", "hu")])
 def test_a_real_story_becomes_a_page_with_exactly_its_words(
     home: Path, run: Run, drop: Callable[..., Path], hand_in: Callable[..., Path], name: str, language: str
 ) -> None:

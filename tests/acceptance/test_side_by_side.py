@@ -20,7 +20,9 @@ def test_eight_runs_at_once_make_forty_jobs_once_each(home: Path) -> None:
         job = {"stream_id": f"job-{number:02d}", "customer_email": "test@test.com"}
         (home / "jobs/pending" / f"job-{number:02d}.json").write_text(json.dumps(job))
     command = [sys.executable, "-m", "downstream", "--home", str(home), "process"]
-    settings = environment(JOBS_AT_ONCE="8", SEGMENTS_AT_ONCE="1", CLIP_WIDTH="64", CLIP_HEIGHT="36", CLIP_SECONDS="0.5")
+    settings = environment(
+        JOBS_AT_ONCE="8", SEGMENTS_AT_ONCE="1", CLIP_WIDTH="64", CLIP_HEIGHT="36", CLIP_SECONDS="0.5"
+    )
 
     running = [subprocess.Popen(command, env=settings, stderr=subprocess.PIPE) for _ in range(RUNS)]
     ended = [one.communicate(timeout=400)[1] for one in running]

@@ -68,7 +68,8 @@ def magnified(frame: NDArray[np.int16], zoom: float) -> NDArray[np.int16]:
         np.clip(np.rint((np.arange(size) - size * middle) / zoom + size * middle), 0, size - 1).astype(int)
         for size, middle in ((height, 0.6), (width, 0.5))
     )
-    return frame[rows][:, columns]
+    seen: NDArray[np.int16] = frame[rows][:, columns]
+    return seen
 
 
 def shift(first: NDArray[np.int16], last: NDArray[np.int16]) -> int:
@@ -211,7 +212,7 @@ def test_a_broken_keyframe_is_for_a_person_to_decide(tmp_path: Path, data: bytes
 def test_a_failed_clip_leaves_the_earlier_one_and_nothing_half_written(keyframe: Path, tmp_path: Path) -> None:
     EmbeddedClips().make(asked(keyframe), tmp_path / "clip.mp4")
     before = (tmp_path / "clip.mp4").read_bytes()
-    with pytest.raises(Exception, match="divisible|Invalid|not"):
+    with pytest.raises(av.FFmpegError):
         EmbeddedClips().make(replace(asked(keyframe), width=321), tmp_path / "clip.mp4")
     assert (tmp_path / "clip.mp4").read_bytes() == before
     assert {path.suffix for path in tmp_path.iterdir()} == {".png", ".mp4"}

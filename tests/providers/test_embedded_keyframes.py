@@ -7,17 +7,24 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import combinations
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
 from downstream.domain.ports import KeyframeRequest, Picture
 from downstream.providers.embedded.colour import to_lab
+from downstream.providers.embedded.film import View
 from downstream.providers.embedded.keyframes import EmbeddedKeyframes
 from downstream.providers.embedded.recipe import Recipe
+from downstream.providers.embedded.scenery import compose
 from downstream.providers.embedded.vocabulary import Setting, Subject, TimeOfDay, Weather, first_named
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
 EMBER = ("#1a1423", "#5d2a42", "#c05746", "#f2a65a", "#fff1d6")
 TIDE = ("#0b1d2a", "#1f4e5f", "#79a8a9", "#d9e4dd", "#f4f7f7")
@@ -48,7 +55,7 @@ def scene(*words: str) -> NDArray[np.float64]:
     return pixels(draw(replace(REQUEST, prompt=", ".join(words))))
 
 
-def distance_to(palette: tuple[str, ...], picture: NDArray[np.float64]) -> float:
+def distance_to(palette: Sequence[str], picture: NDArray[np.float64]) -> float:
     """How far, on average, a pixel's hue and chroma are from the nearest mixture of two colours of the palette."""
     colours = to_lab(np.array([list(bytes.fromhex(colour[1:])) for colour in palette]) / 255)
     shares = np.linspace(0, 1, 24)[:, None]
@@ -106,7 +113,7 @@ def test_every_setting_has_light_and_depth_at_every_time_of_day(setting: Setting
     assert np.percentile(levels, 99.5) - np.percentile(levels, 0.5) > 60
 
 
-@pytest.mark.parametrize("setting", [Setting.PLAIN, Setting.SEA, Setting.CITY, Setting.INTERIOR])
+@pytest.mark.parametrize("setting", [Setting.RIVER, Setting.CITY, Setting.INTERIOR])
 @pytest.mark.parametrize("subject", [subject for subject in Subject if subject is not Subject.NONE])
 def test_every_subject_is_there_and_in_the_middle_of_the_picture(setting: Setting, subject: Subject) -> None:
     recipe = Recipe(setting, TimeOfDay.DAY, Weather.CLEAR, subject, MOSS, 7)
@@ -119,16 +126,13 @@ def test_every_subject_is_there_and_in_the_middle_of_the_picture(setting: Settin
 
 
 def pixels_of(recipe: Recipe) -> NDArray[np.float64]:
-    from downstream.providers.embedded.film import View
-    from downstream.providers.embedded.scenery import compose
-
     frame = next(compose(recipe, 320, 180).film([View()]))
     return frame.view(np.uint8).reshape(180, 320, 4)[..., :3].astype(np.float64)
 
 
 @pytest.mark.parametrize("palette", [EMBER, TIDE, MOSS, PLUM])
 @pytest.mark.parametrize("setting", [Setting.SEA, Setting.GARDEN, Setting.CITY])
-def test_the_colours_are_those_of_the_palette(palette: tuple[str, ...], setting: Setting) -> None:
+def test_the_colours_are_those_of_the_palette(palette: tuple[str, str, str, str, str], setting: Setting) -> None:
     picture = pixels(draw(replace(REQUEST, palette=palette, prompt=f"{setting}, dusk")))
     distances = {other: distance_to(other, picture) for other in (EMBER, TIDE, MOSS, PLUM)}
     assert distances[palette] < 0.02
@@ -150,7 +154,7 @@ def test_the_words_of_the_prompt_decide_what_is_drawn() -> None:
 
 
 @pytest.mark.parametrize("word", [*Setting, *TimeOfDay, *Weather, *Subject])
-def test_every_word_of_the_vocabulary_is_understood(word: Setting | TimeOfDay | Weather | Subject) -> None:
+def test_every_word_of_the_vocabulary_is_understood(word: Any) -> None:
     assert first_named(type(word), f"Something with {word}, somewhere.") is word
 
 
@@ -166,8 +170,8 @@ def test_what_the_prompt_leaves_open_is_chosen_by_the_request() -> None:
 
 
 def test_the_file_carries_the_recipe_and_none_of_the_prompts_words() -> None:
-    secret = "Zanzibar and the unicorn, in a forest"
-    image = Image.open(io.BytesIO(draw(replace(REQUEST, prompt=secret, notes=("less Quetzalcoatl",))).data))
+    prompt = "Zanzibar and the unicorn, in a forest"
+    image = Image.open(io.BytesIO(draw(replace(REQUEST, prompt=prompt, notes=("less Quetzalcoatl",))).data))
     texts = {key: value for key, value in image.info.items() if isinstance(value, str)}
     assert [json.loads(text)["setting"] for text in texts.values()] == [Setting.FOREST]
     assert not any(word in str(texts) for word in ("Zanzibar", "unicorn", "Quetzalcoatl"))

@@ -201,7 +201,7 @@ class Server:
     missing: str = "nothing is missing"
     """Files whose names match this pattern are not there."""
     slow: str = "nothing is slow"
-    """Files whose names match this pattern take half a second."""
+    """Files whose names match this pattern take more than a second."""
     requests: list[tuple[str, int, int]] = field(default_factory=list)
     """Path, status and bytes of every answer."""
     address: str = ""
@@ -209,7 +209,7 @@ class Server:
     def answer(self, name: str, wanted: str) -> tuple[int, dict[str, str], bytes]:
         path = self.folder / (name or "index.html")
         if re.search(self.slow, name):
-            time.sleep(0.5)
+            time.sleep(1.2)
         if not path.is_file() or re.search(self.missing, name):
             return 404, {}, b"not here"
         data = path.read_bytes()

@@ -141,8 +141,12 @@ def business(home: Path) -> Path:
         paid_amount=49, paid_at=moment("2026-01-06T11:00"),
         failure=Failure(kind="refused", reason="the filter said no", at=moment("2026-01-06T12:00")),
     )  # fmt: skip
-    put(home, State.FAILED, "test", moved(State.PROCESSING, State.FAILED, "2026-01-04T12:00"), arrived_at=moment("2026-01-04T11:00"),
-        failure=Failure(kind="unexpected", reason="a fault in the program", at=moment("2026-01-04T12:00")))  # fmt: skip
+    put(
+        home, State.FAILED, "test",
+        moved(State.PROCESSING, State.FAILED, "2026-01-04T12:00"),
+        arrived_at=moment("2026-01-04T11:00"),
+        failure=Failure(kind="unexpected", reason="a fault in the program", at=moment("2026-01-04T12:00")),
+    )  # fmt: skip
     put(home, State.REVIEW, "made", moved(*to_review, "2026-01-06T22:00"), arrived_at=moment("2026-01-06T21:00"))
     put(home, State.PENDING, "held", paid_amount=49, paid_at=moment("2026-01-06T17:00"))
     put(home, State.PENDING, "too-late", paid_amount=49, paid_at=moment("2026-01-06T23:00:01"))
@@ -485,6 +489,20 @@ def test_other_files_among_the_triggers_are_nobodys_business(home: Path) -> None
 # --- trouble ---------------------------------------------------------------------------------------------------------
 
 
+def killed_at(write_number: int) -> Callable[[str, tuple[Any, ...]], None]:
+    """An audit hook that ends the process just before it writes, renames or removes for the n-th time."""
+    seen = 0
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal seen
+        if event in {"os.rename", "os.remove"} or (event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR)):
+            seen += 1
+            if seen == write_number:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    return hook
+
+
 def test_killed_at_any_step_each_day_ends_with_its_review_done(home: Path, tmp_path: Path) -> None:
     import shutil
 
@@ -495,16 +513,8 @@ def test_killed_at_any_step_each_day_ends_with_its_review_done(home: Path, tmp_p
         shutil.copytree(home, copy)
         child = os.fork()
         if child == 0:
-            seen = 0
-
-            def hook(event: str, _: object) -> None:
-                nonlocal seen
-                seen += event in {"open", "os.rename", "os.remove", "os.scandir"}
-                if seen == instant:  # noqa: B023 - used before the loop goes on
-                    os.kill(os.getpid(), signal.SIGKILL)
-
             run = context(copy, "2026-01-06T23:00")
-            sys.addaudithook(hook)
+            sys.addaudithook(killed_at(instant))
             daily(run)
             os._exit(0)
         status = os.waitpid(child, 0)[1]
@@ -622,11 +632,8 @@ def test_old_finished_jobs_are_not_opened(business: Path) -> None:
 def test_a_long_day_is_told_by_its_end(home: Path) -> None:
     start = moment("2026-01-06T00:00")
     for number in range(120):
-        put(
-            home, State.COMPLETED, f"job-{number:03d}",
-            Entry(at=start + timedelta(minutes=number + 1), who="x", what=What.MOVED, source=State.REVIEW, target=State.COMPLETED),
-            arrived_at=start + timedelta(minutes=number),
-        )  # fmt: skip
+        done = moved(State.REVIEW, State.COMPLETED, f"{start + timedelta(minutes=number + 1):%Y-%m-%dT%H:%M}")
+        put(home, State.COMPLETED, f"job-{number:03d}", done, arrived_at=start + timedelta(minutes=number))
 
     written(home, Period.DAILY, "2026-01-06T23:00")
 

@@ -7,7 +7,6 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,6 +26,7 @@ from downstream.stages.process import process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 SMALL = {"CLIP_WIDTH": "64", "CLIP_HEIGHT": "36", "CLIP_SECONDS": "0.5", "CLIP_FRAMES_PER_SECOND": "8"}
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from conftest import environment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
@@ -49,7 +49,9 @@ def stream(made: Path, tmp_path: Path) -> Path:
 def review_command(home: Path, *arguments: str, **settings: str) -> int:
     """The exit code of the real program."""
     command = [sys.executable, "-m", "downstream", "--home", str(home), *arguments]
-    return subprocess.run(command, env=environment(**settings), timeout=120, stderr=subprocess.DEVNULL, check=False).returncode
+    return subprocess.run(
+        command, env=environment(**settings), timeout=120, stderr=subprocess.DEVNULL, check=False
+    ).returncode
 
 
 def failed_checks(stream: Path, **settings: str) -> dict[str, str]:

@@ -89,17 +89,22 @@ def birds(painter: Painter) -> None:
     """Lays the flock, if birds are the subject, gliding on."""
     if painter.recipe.subject is Subject.BIRDS:
         life = Life(sway=(0.12 * painter.side, -0.03), period=40)
-        painter.cut(4.5, lambda pen, random: painter.subject(pen, random, 0.62), 0, 0.7, life=life)
+        painter.cut(4.4, lambda pen, random: painter.subject(pen, random, 0.62), 0, 0.7, life=life)
 
 
 def rays(painter: Painter, distance: float, amount: float) -> None:
-    """Lays shafts of light that fall from the sun or moon."""
+    """Lays shafts of light that fall from the sun, half as strong from the moon or a hidden sun."""
     light, sheet, random = painter.light, painter.sheet(distance, coarse=4), painter.random()
     right, down = sheet.x - light.x, sheet.y - light.y
     angle, far = np.arctan2(right, down), np.hypot(right, down)
     waves = sum(np.sin(angle * turns + random.uniform(0, 6.3)) for turns in range(5, 24, 3))
     shafts = smooth(-0.4, 3.2, waves) * smooth(-0.7, 0.6, np.cos(angle))
-    alpha = shafts * np.exp(-((far / 0.75) ** 2)) * smooth(0, 0.12, far) * (amount if light.disc else amount / 2)
+    alpha = (
+        shafts
+        * np.exp(-((far / 0.75) ** 2))
+        * smooth(0, 0.12, far)
+        * (amount if light.disc and not light.night else amount / 2)
+    )
     painter.add(sheet, light.glow, alpha, distance, life=Life((0.03, 0), period=16))
 
 

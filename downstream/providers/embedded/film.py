@@ -33,9 +33,9 @@ _TURN = 0.12
 """The part of a sideways travel that the camera also turns, which moves even the sky."""
 
 
-def reach(distance: float) -> Point:
-    """How far, sideways and up or down, any camera can look past the frame's edge at ``distance``."""
-    return 0.34 / distance + 0.06, 0.24 / distance + 0.05
+def reach(distance: float, half: float) -> Point:
+    """How far, sideways and up or down, any camera can look past the edge of a picture ``half`` wide to each side."""
+    return max(0.34, 0.4 * half) / distance + 0.06, 0.24 / distance + 0.05
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ def interior(painter: Painter) -> None:
     clouds(painter, 0.5)
     painter.ridge(12, painter.hills(0.6, 0.05, 0.6))
     mist(painter, 11, 0.62, 0.05, 0.5)
-    middle = painter.light.x
+    middle = painter.light.x / 2
     painter.subject_x = middle + painter.side * 0.1
     painter.ridge(7, painter.hills(0.68, 0.02, 0.5), lambda pen, random, line: _outside(painter, pen, random, line))
     birds(painter)
@@ -62,7 +62,8 @@ def _window_wall(painter: Painter, pen: Pen, random: Random, middle: float) -> N
     pen.box(middle - wide - 0.06, sill, 2 * wide + 0.12, 0.022, catch=0.6)
     pen.box(pen.sheet.left, 0.93, 9, 0.012, catch=0.12)
     if painter.recipe.subject not in _OUTSIDE:
-        painter.subject(pen, random, 0.97, 2.2)
+        small = painter.recipe.subject in (Subject.CHILD, Subject.CHILDREN)
+        painter.subject(pen, random, 0.97, 2.8 if small else 2.2)
 
 
 def _curtain(painter: Painter, x: float, side: int) -> None:

@@ -66,7 +66,7 @@ class Painter:
 
     def sheet(self, distance: float, top: float = -1, bottom: float = 2, *, coarse: int = 1) -> Sheet:
         """Paper for something at ``distance``, as large as any camera may see, ``coarse`` pixels to one."""
-        aside, above = reach(distance)
+        aside, above = reach(distance, self.half)
         top, bottom = max(top, -above), min(bottom, 1 + above)
         return Sheet(-self.half - aside, top, self.half + aside, bottom, self.height / coarse)
 
@@ -210,6 +210,9 @@ class Painter:
         dip = 0 if clear else 0.68
 
         def fringe(pen: Pen, random: Random) -> None:
+            if distance < 1.3:
+                # A camera that goes down or back must not look under the grass.
+                pen.box(pen.sheet.left, y, pen.sheet.right - pen.sheet.left, 1)
             places = random.uniform(pen.sheet.left, pen.sheet.right, count)
             for x in places[np.abs(places - self.subject_x) >= clear].tolist():
                 grown = random.uniform(*size) * (1 - dip + dip * min(1, abs(x) / self.half) ** 1.5)

@@ -47,13 +47,17 @@ def pack(colour: Array, alpha: Array, grain: Array | float) -> Pixels:
 
 def sample(pixels: Pixels, columns: Between, rows: Between) -> Pixels:
     """The pixels at the crossings of ``rows`` and ``columns``, each mixed from its four neighbours."""
-    start, end = min(columns.before.min(), columns.after.min()), max(columns.before.max(), columns.after.max()) + 1
-    part = pixels[:, start:end]
-    lines = part[rows.before]
-    if rows.share is not None:
-        lines = _mix(lines, part[rows.after], rows.share[:, None])
-    before = lines.take(columns.before - start, axis=1)
-    return before if columns.share is None else _mix(before, lines.take(columns.after - start, axis=1), columns.share)
+    if rows.share is None:
+        return _across(pixels[rows.before], columns)
+    # Across first: on coarse paper a few lines then serve many rows.
+    start, end = min(rows.before.min(), rows.after.min()), max(rows.before.max(), rows.after.max()) + 1
+    lines = _across(pixels[start:end], columns)
+    return _mix(lines[rows.before - start], lines[rows.after - start], rows.share[:, None])
+
+
+def _across(lines: Pixels, columns: Between) -> Pixels:
+    before = lines.take(columns.before, axis=1)
+    return before if columns.share is None else _mix(before, lines.take(columns.after, axis=1), columns.share)
 
 
 def fade(pixels: Pixels, opacity: float) -> Pixels:

@@ -385,8 +385,9 @@
     constructor(segment, codec) {
       this.segment = segment;
       this.codec = codec;
-      this.frame = -1;
+      this.frame = -1; // the one the <video> shows now
       this.wanted = 0;
+      this.sought = -1;
     }
 
     get loaded() {
@@ -398,7 +399,8 @@
       if (this.video) return;
       const video = Object.assign(document.createElement("video"), { muted: true, playsInline: true, preload: "auto" });
       video.addEventListener("loadeddata", () => this.seek());
-      video.addEventListener("seeked", () => this.arrive());
+      video.addEventListener("seeked", () => this.arrive(video));
+      this.follow(video);
       video.addEventListener("progress", refresh);
       video.addEventListener("error", () => this.video === video && strike(this, true));
       video.src = this.codec.file;
@@ -414,14 +416,28 @@
     }
 
     seek() {
-      if (this.video.readyState < HTMLMediaElement.HAVE_CURRENT_DATA || this.video.seeking || this.frame === this.wanted) return;
-      this.seeking = this.wanted;
-      this.video.currentTime = (this.wanted + 0.5) / this.segment.rate;
+      const { video, wanted } = this;
+      if (video.readyState < HTMLMediaElement.HAVE_CURRENT_DATA || video.seeking || this.sought === wanted) return;
+      this.sought = wanted;
+      video.currentTime = (wanted + 0.5) / this.segment.rate;
     }
 
-    arrive() {
-      this.frame = this.seeking;
+    /** "seeked" may come before the new frame can be drawn; browsers that tell when it can are followed instead. */
+    follow(video) {
+      video.requestVideoFrameCallback?.((_, { mediaTime }) => {
+        if (this.video !== video) return;
+        this.frame = Math.round(mediaTime * this.segment.rate);
+        this.follow(video);
+        refresh();
+      });
+    }
+
+    async arrive(video) {
+      const { sought } = this;
       this.seek();
+      if (video.requestVideoFrameCallback) await sleep(SLOW_MS / 2); // none is told of where the frame stays the same
+      if (this.video !== video || this.sought !== sought) return;
+      this.frame = sought;
       refresh();
     }
 
@@ -435,7 +451,7 @@
     release() {
       const video = this.video;
       this.video = null;
-      this.frame = -1;
+      this.frame = this.sought = -1;
       video?.removeAttribute("src");
       video?.load();
     }
@@ -472,7 +488,7 @@
 
   function draw() {
     isDue = false;
-    if (!sources.length) return;
+    if (!sources.length || document.visibilityState !== "visible") return;
     if (scrollY !== lastScroll) direction = scrollY > lastScroll ? 1 : -1;
     lastScroll = scrollY;
     const layers = timeline.layers(fadeShare);
