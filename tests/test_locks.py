@@ -74,7 +74,7 @@ def test_asking_whether_a_lock_is_held_creates_nothing(tmp_path: Path) -> None:
 def test_a_program_started_by_the_holder_does_not_keep_the_lock(tmp_path: Path) -> None:
     lock = Lock.take(tmp_path / "lock")
     assert lock is not None
-    stranger = subprocess.Popen(["sleep", "30"], close_fds=False)  # noqa: S607
+    stranger = subprocess.Popen(["sleep", "30"], close_fds=False)
 
     lock.release()
 

@@ -258,7 +258,7 @@ def test_an_index_that_cannot_be_written_stops_nothing(queue: Queue, drop: Calla
 def test_fifty_thousand_waiting_jobs_are_claimed_in_order_and_only_new_ones_are_opened(home: Path) -> None:
     start = datetime(2025, 1, 1, tzinfo=UTC)
     seconds = list(range(50_000))
-    random.Random(1).shuffle(seconds)  # noqa: S311
+    random.Random(1).shuffle(seconds)
     for number, second in enumerate(seconds):
         paid_at = (start + timedelta(seconds=second)).isoformat()
         path = home / "jobs/pending" / f"j{number}.json"
@@ -283,7 +283,7 @@ def test_fifty_thousand_waiting_jobs_are_claimed_in_order_and_only_new_ones_are_
     assert ids == ["newcomer", *expected]
     # The newcomer is looked at once for its place, and each job once more when it is claimed.
     assert sorted(Path(path).stem for path in opened) == sorted(["newcomer", *ids])
-    subprocess.run(["rm", "-rf", str(home)], check=True)  # noqa: S607 - 50,000 files that pytest would keep
+    subprocess.run(["rm", "-rf", str(home)], check=True)
 
 
 def test_serving_never_lists_what_is_finished(home: Path, drop: Callable[..., Path]) -> None:
@@ -555,7 +555,7 @@ def test_killed_again_and_again_many_workers_lose_and_double_nothing(home: Path,
                 break
             queue = Queue(home)
         """
-    dice = random.Random(7)  # noqa: S311
+    dice = random.Random(7)
     kills = 0
     while kills < 12:
         workers = [python(home, script) for _ in range(2)]

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from downstream.domain.production import Production
     from downstream.domain.story import Story
 
+_COLLAPSIBLE = " \t\n\r"
+"""What a browser folds into nothing between two blocks (CSS Text 3, white space processing)."""
 _LINE_END = re.compile(r"(\r\n|[\n\r\u2028\u2029])")
 _LEAST_FOR_INITIAL = 220
 """Characters a paragraph needs to stand beside a large initial."""
@@ -32,6 +34,16 @@ class Piece:
     """It opens the story and begins with a large letter."""
     stands_apart: bool = False
     """The author left more room before it than usual."""
+
+    @property
+    def is_indented(self) -> bool:
+        """The author's own indent, which no browser takes away, stands before it."""
+        return self.text[:1] not in {"", *_COLLAPSIBLE} and self.text[0].isspace()
+
+    @property
+    def collapses(self) -> bool:
+        """White space that takes no room between two paragraphs."""
+        return not self.text.strip(_COLLAPSIBLE)
 
     @property
     def lines(self) -> list[tuple[str, str]]:
@@ -109,12 +121,18 @@ class _Pieces:
             left, right = max(start, block.start), min(end, block.end)
             if left >= right:
                 continue
+            left -= self._indent_before(position, left)
             if position < left:
                 yield Piece(self._text[position:left])
-            yield Piece(self._text[left:right], block.kind, left == self._initial, left in self._apart)
+            yield Piece(self._text[left:right], block.kind, block.start == self._initial, block.start in self._apart)
             position = right
         if position < end:
             yield Piece(self._text[position:end])
+
+    def _indent_before(self, position: int, left: int) -> int:
+        """How many ideographic spaces stand right before a paragraph: they are how its author indents it."""
+        gap = self._text[position:left]
+        return len(gap) - len(gap.rstrip("\u3000"))
 
 
 def _count_line_ends(gap: str) -> int:

@@ -1,6 +1,6 @@
 """The plans the embedded director makes."""
 
-# ruff: noqa: RUF001, S311 - punctuation of many scripts; random texts, no secrets
+# ruff: noqa: RUF001 - punctuation of many scripts; random texts, no secrets
 
 from __future__ import annotations
 

@@ -1,6 +1,5 @@
 """How the embedded director reads scenes out of words."""
 
-# ruff: noqa: S311 - random choices, no secrets
 
 from __future__ import annotations
 
