@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from statistics import mode
+from statistics import multimode
 from typing import TYPE_CHECKING
 
 from downstream.domain.text import Block, BlockKind, blocks
@@ -109,7 +109,7 @@ class _Pieces:
         self._text, self._blocks = text, found
         ends = [0, *(block.end for block in found)]
         rooms = [_count_line_ends(text[end : block.start]) for end, block in zip(ends, found, strict=False)]
-        usual = mode(rooms[1:] or [0])
+        usual = max(multimode(rooms[1:] or [0]))
         self._apart = {block.start for block, room in zip(found, rooms, strict=True) if room > usual}
         first = next((block for block in found if block.kind is not BlockKind.HEADING), None)
         self._initial = first.start if first and _takes_initial(text[first.start : first.end], first.kind) else -1
@@ -124,7 +124,13 @@ class _Pieces:
             left -= self._indent_before(position, left)
             if position < left:
                 yield Piece(self._text[position:left])
-            yield Piece(self._text[left:right], block.kind, block.start == self._initial, block.start in self._apart)
+            is_whole = block.start >= start
+            yield Piece(
+                self._text[left:right],
+                block.kind,
+                has_initial=is_whole and block.start == self._initial,
+                stands_apart=is_whole and block.start in self._apart,
+            )
             position = right
         if position < end:
             yield Piece(self._text[position:end])

@@ -98,6 +98,28 @@ def test_dialogue_verse_headings_and_breaks_are_set_as_such(build: Build, story_
     assert '<p class="break">* * *</p>' in html
 
 
+def test_a_paragraph_the_author_set_apart_stands_apart(
+    build: Build, story_of: MakeStory, production_of: MakeProduction
+) -> None:
+    story = story_of("One is here.\n\nTwo is here.\n\n\n\nThree is here.\n\nFour is here.")
+
+    html = (build(story, production_of(story, segments=1)) / "index.html").read_text()
+
+    assert html.count(' class="apart"') == 1
+    assert '<p class="apart">Three is here.</p>' in html
+
+
+def test_an_authors_own_indent_stays_and_makes_no_empty_line(
+    build: Build, story_of: MakeStory, production_of: MakeProduction
+) -> None:
+    story = story_of("「おや。」\n　では、みなさん。\n　\n　「猫」", language="ja")
+
+    html = (build(story, production_of(story, segments=1)) / "index.html").read_text()
+
+    assert '<p class="indented">　では、みなさん。</p><span class="gap">\n　\n</span>' in html
+    assert read_text(html.encode()) == story.text
+
+
 def test_markup_in_title_and_text_is_text(build: Build, story_of: MakeStory) -> None:
     evil = '"><script src=//evil.example></script><b>'
     html = (build(story_of(f"{evil}\n\n{evil}", title=evil)) / "index.html").read_bytes()

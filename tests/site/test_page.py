@@ -69,6 +69,20 @@ def test_hard_text_survives_the_browsers_own_reading(
     assert window.page.evaluate("window.hacked") is None
 
 
+@pytest.mark.parametrize("line_end", ["\r\n", "\r", "\n　"], ids=["windows", "old", "ideographic space"])
+def test_white_space_between_paragraphs_takes_no_room(
+    build: Build, serve: Serve, reader: OpenWindow, story_of: MakeStory, production_of: MakeProduction, line_end: str
+) -> None:
+    heights = []
+    for one in ("\n", line_end):
+        story = story_of(one.join(["猫である。"] * 40), language="ja")
+        window = reader()
+        window.open(serve(build(story, production_of(story, segments=1))).address)
+        heights.append(window.page.locator(".text").bounding_box()["height"])
+
+    assert heights[0] == heights[1]
+
+
 def text_of(window: Any) -> str:
     parts = "[...document.querySelectorAll('[data-story-text]')].map(part => part.textContent).join('')"
     return str(window.page.evaluate(parts))

@@ -33,7 +33,7 @@ def conifer(pen: Pen, random: Random) -> None:
         up = 1 - 0.98 * tier / tiers
         for sign, side in zip((1, -1), sides, strict=True):
             out = sign * width * (1 - up) ** 0.85 * random.uniform(0.8, 1.15)
-            side += [(out, up - random.uniform(0, 0.03)), (out * 0.52, up + 0.012)]
+            side += [(out, up - random.uniform(0, 0.03)), (out * 0.66, up + 0.012)]
     pen.polygon([*sides[0], (0.012, -0.03), (-0.012, -0.03), *reversed(sides[1])])
 
 
