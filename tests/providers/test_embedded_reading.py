@@ -1,6 +1,5 @@
 """How the embedded director reads scenes out of words."""
 
-
 from __future__ import annotations
 
 from itertools import pairwise
