@@ -12,7 +12,7 @@ user=downstream
 [ "$(id -u)" = 0 ] || { echo "setup_hetzner.sh: run it as root (sudo ./setup_hetzner.sh)" >&2; exit 1; }
 
 apt-get update -qq
-DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3 python3-venv cron >/dev/null
+DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3 python3-venv cron fonts-noto-core fonts-noto-cjk >/dev/null
 
 id "$user" >/dev/null 2>&1 || useradd --system --home-dir "$home" --shell /usr/sbin/nologin "$user"
 

@@ -464,7 +464,8 @@
   let direction = 1;
   let lastScroll = scrollY;
   let isDue = false;
-  let drawn = "";
+  let drawn = ""; // what the canvas holds, in one word
+  let onScreen = -1; // the segment it shows
 
   const isPlaying = (source) => sources.includes(source);
   const clips = () => sources.filter((source) => source instanceof Clip);
@@ -503,12 +504,15 @@
     const key = layers.map(({ index, alpha, shown }) => [index, alpha.toFixed(3), shown?.frame, sources[index].constructor.name]).join();
     if (key === drawn) return;
     drawn = key;
-    screen.hidden = layers[0].index === 0 && !layers[0].shown; // the poster beneath is this very picture
+    // At first the poster beneath is this very picture.
+    screen.hidden = layers[0].index === 0 && !layers[0].shown && onScreen !== 0;
     layers.forEach(({ index, alpha, shown }, place) => {
       canvas.globalAlpha = alpha;
       if (shown) canvas.drawImage(shown.image, 0, 0, screen.width, screen.height);
-      else if (place === 0) paintLight(index);
+      // Where a slow machine lags behind its reader, an older frame of the same clip may stay.
+      else if (place === 0 && index !== onScreen) paintLight(index);
     });
+    onScreen = layers.length === 1 ? layers[0].index : -1;
   }
 
   /** Until a picture is there: its light, from top to bottom. */
