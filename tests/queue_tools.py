@@ -12,11 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from downstream.domain.job import State
-from downstream.queue import (
-    STATES,
-    Claim,
-    Queue,
-)
+from downstream.queue import STATES, Claim, Queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -117,6 +117,17 @@ def test_a_half_written_job_is_passed_over(home: Path) -> None:
     assert status(home, NOW).jobs == []
 
 
+def test_a_job_claimed_or_opened_by_an_editor_just_after_the_listing_is_passed_over(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(home, "pending", "stays")
+    (home / "jobs/pending/edited.json").write_text('{"stream_id"')
+    listed = [("claimed.json", False), ("edited.json", False), ("stays.json", False)]
+    monkeypatch.setattr(Queue, "waiting", lambda _: listed)
+
+    assert list(rows(home)) == ["stays"]
+
+
 def test_looking_changes_no_job_and_needs_no_heartbeat(home: Path) -> None:
     put(home, "pending", "test")
     put(home, "processing", "left")

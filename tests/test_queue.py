@@ -16,15 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from downstream.domain.job import Entry, Job, State, What
-from downstream.queue import (
-    MAX_RECOVERIES,
-    STATES,
-    Busy,
-    NoSuchJob,
-    Queue,
-    StillWritten,
-    Unreadable,
-)
+from downstream.queue import MAX_RECOVERIES, STATES, Busy, NoSuchJob, Queue, StillWritten, Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

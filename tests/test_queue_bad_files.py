@@ -17,12 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from downstream.domain.job import State
-from downstream.queue import (
-    HALF_WRITTEN_SECONDS,
-    Queue,
-    StillWritten,
-    Unreadable,
-)
+from downstream.queue import HALF_WRITTEN_SECONDS, Queue, StillWritten, Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -351,7 +346,10 @@ def test_a_machine_out_of_descriptors_takes_no_job_for_a_bad_one(queue: Queue, d
     queue.waiting()
 
     def starve() -> None:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+        highest = max(
+            int(path.name) for path in Path("/proc/self/fd").iterdir()
+        )  # a long test run has many open already
+        resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 32, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
         held: list[int] = []
         with suppress(OSError):
             while True:

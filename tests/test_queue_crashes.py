@@ -14,11 +14,7 @@ import pytest
 
 from downstream.domain.job import Entry, Job, State, What
 from downstream.locks import Lock
-from downstream.queue import (
-    STATES,
-    NoSuchJob,
-    Queue,
-)
+from downstream.queue import STATES, NoSuchJob, Queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from downstream.domain.checks import Decision, Facts, Inspection, Verdict, decide
 from downstream.domain.errors import Misconfigured
 from downstream.domain.job import State, What
+from downstream.queue import NoSuchJob
 from downstream.stages.context import Context, attempt, fail
 from downstream.steps.deliver import deliver
 from downstream.steps.plan import read_production
@@ -53,6 +54,8 @@ def decide_by_hand(context: Context, stream_id: str, verdict: Verdict) -> None:
         ValueError: the verdict names a segment that the production does not have.
     """
     states = [State.REVIEW, State.COMPLETED] if verdict.decision is Decision.REGENERATE else [State.REVIEW]
+    if context.queue.find(stream_id) not in states:
+        raise NoSuchJob(stream_id)
     if verdict.segment_ids:
         known = {segment.id for segment in read_production(Workspace(context.home, stream_id)).segments}
         if unknown := sorted(set(verdict.segment_ids) - known):

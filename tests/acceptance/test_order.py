@@ -236,3 +236,11 @@ def test_a_pause_touches_nothing_and_says_so(home: Path, run: Run, drop: Callabl
     assert not (home / "streams/test").exists()
     run("heartbeat", "resume")
     assert run("process").returncode == 0
+
+
+@pytest.mark.parametrize("name", ["nobody", "../../etc"])
+def test_deciding_on_an_order_that_is_not_there_says_so(home: Path, run: Run, name: str) -> None:
+    decided = run("review", "--regenerate", name, "--segments", "1", "--note", "too dark")
+
+    assert decided.returncode == 3
+    assert "no such job" in decided.stderr

@@ -621,8 +621,8 @@ def test_a_review_holds_no_address_and_changes_no_job(business: Path) -> None:
 def test_old_finished_jobs_are_not_opened(business: Path) -> None:
     long_ago = business / "jobs/completed/long-ago.json"
     modified = long_ago.stat().st_mtime
-    long_ago.write_text("opened, this would be a finding")
-    os.utime(long_ago, (modified, modified))
+    put(business, State.COMPLETED, "long-ago", moved(State.REVIEW, State.COMPLETED, "2026-01-06T12:00"))
+    os.utime(long_ago, (modified, modified))  # opened, it would count as completed today
 
     written(business, Period.DAILY, "2026-01-06T23:00")
 
