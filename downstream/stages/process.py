@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from downstream.queue import Claim
     from downstream.steps.work import Work
 
-STEPS = ("plan", "keyframes", "clips", "frames", "page")
-
 
 def process(context: Context) -> None:
     """Every job that can be served now was taken up; what came of each is in ``context.outcome``.

@@ -13,13 +13,12 @@ from downstream.domain.errors import PersonDecides, TryAgain
 from downstream.domain.record import explain
 from downstream.domain.story import MAX_INPUT_BYTES, Story, check_length
 from downstream.files import private_folder, write_durably
+from downstream.queue import HALF_WRITTEN_SECONDS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from downstream.domain.job import Job
-
-HALF_WRITTEN_SECONDS = 600
 
 
 def read_story(home: Path, job: Job) -> Story:
