@@ -21,6 +21,8 @@ DEFAULT_RENEW_DAYS = 30
 _LINE = re.compile(
     r"^[ \t]*[-*]?[ \t]*\**(Status|Renewed|Renew every|Reason)\**[ \t]*:[ \t]*(.*?)[ \t]*$", re.IGNORECASE
 )
+SUNSET = "SUNSET"
+"""The status of a shop that is closed for good: what is paid is finished, and a renewal does not open it."""
 _STOPPED = re.compile(r"(PAUSED|STOP)\b")
 
 _TEMPLATE = """\
@@ -66,6 +68,11 @@ class Heartbeat:
         """The last day on which the renewal is not overdue."""
         return _due(self.renewed, self.renew_days) if self.renewed else None
 
+    @property
+    def is_sunset(self) -> bool:
+        """The shop is closed for good, also while everything is paused."""
+        return self.status == SUNSET or self.reason.startswith(f"{SUNSET.lower()}:")
+
     def require_running(self) -> None:
         """Returns unless everything must stop.
 
@@ -108,11 +115,13 @@ def _judge(found: dict[str, str], today: date) -> tuple[Pulse, str]:
     status, renewed, days = found["status"], _renewed(found), _renew_days(found)
     if status in {"PAUSED", "STOP"}:
         return Pulse.PAUSED, ": ".join(filter(None, (f"HEARTBEAT.md says {status}", found.get("reason"))))
-    if status not in {"ACTIVE", "CAUTIOUS"}:
+    if status not in {"ACTIVE", "CAUTIOUS", SUNSET}:
         return Pulse.PAUSED, "HEARTBEAT.md has no line 'Status: ACTIVE' (or PAUSED)"
     if renewed is None or days is None:
         return Pulse.PAUSED, "HEARTBEAT.md has no readable 'Renewed: YYYY-MM-DD' or 'Renew every: N days'"
     due = _due(renewed, days)
+    if status == SUNSET:
+        return Pulse.CAUTIOUS, "HEARTBEAT.md says SUNSET: the shop is closed for good, what is paid is finished"
     if status == "CAUTIOUS":
         return Pulse.CAUTIOUS, "HEARTBEAT.md says CAUTIOUS"
     if today > due:

@@ -26,7 +26,70 @@ DOWNSTREAM_HOME={home}
 0    23 * * *  {program} daily
 0    20 * * 0  {program} weekly
 0    10 1 * *  {program} monthly
+
+# Every night a backup, once there is a place for it on another disk (or restic): take the # away.
+#30  3  * * *  {program} backup /path/to/another/disk
 """
+
+ENVIRONMENT = """\
+# Copy to .env, fill in and keep it to yourself (chmod 600). What stays commented out has the default shown.
+# downstream doctor checks all of it; prices and models are in prices.toml.
+
+# --- What paid orders need. Until all four are set they wait in jobs/pending.
+#GOOGLE_AI_API_KEY=
+#REPLICATE_API_TOKEN=
+#VERCEL_TOKEN=
+# smtps://user:password@host:465 or smtp://user:password@host:587 (STARTTLS); %40 for an @ in the user or password
+#SMTP_URL=
+
+# --- Who writes to customers, and who hears of trouble
+#MAIL_FROM=DownStream <stories@example.com>
+#OPERATOR_EMAIL=
+# A watcher elsewhere that raises the alarm when this machine falls silent, such as healthchecks.io: the address of a
+# check that expects a ping every 15 minutes and is patient for an hour
+#HEALTHCHECK_URL=
+
+# --- The shop (downstream serve). Without a Stripe key it is a demo: nobody pays, and the embedded providers work
+#STRIPE_API_KEY=
+#STRIPE_WEBHOOK_SECRET=
+# In the currency's smallest unit
+#PRICE_CENTS=4900
+#CURRENCY=eur
+# Where customers find the shop, http://127.0.0.1:8000 unless set; links in letters begin with it
+#PUBLIC_URL=
+
+# --- How long downstream tidy keeps what failed and nobody paid for, or was refunded; 0 keeps it
+#KEEP_FAILED_DAYS=90
+
+# --- Needed with a team's Vercel token
+#VERCEL_TEAM_ID=
+
+# --- Who decides on finished pages: auto (the checks) or operator (you)
+#REVIEW_POLICY=auto
+# Who plans: gemini, or claude (the command line, which needs a login or a key of its own)
+#DIRECTOR=gemini
+#ANTHROPIC_API_KEY=
+#CLIP_RESOLUTION=768p
+# Days, weeks and months begin by this clock; the machine's own unless set
+#TIMEZONE=
+
+# --- The most that may be spent; what would go beyond it waits and you hear of it
+#CAP_PER_JOB_PERCENT=40
+#CAP_PER_UNPAID_JOB_CENTS=500
+#CAP_PER_CALL_CENTS=100
+#CAP_PER_DAY_CENTS=10000
+#CAP_PER_MONTH_CENTS=100000
+#REGENERATIONS_PER_SEGMENT=2
+#REGENERATIONS_PER_ORDER=4
+
+# --- How much is done at once
+#JOBS_AT_ONCE=4
+#SEGMENTS_AT_ONCE=
+# Megabytes of disk and of memory that must be free before anything is begun or a new order taken; 0 does not look
+#DISK_RESERVE_MB=1000
+#MEMORY_RESERVE_MB=300
+"""
+"""Every key and the settings used most, as ``.env.example``."""
 
 
 def crontab(home: str, program: str) -> str:
@@ -42,6 +105,8 @@ def lay_out(home: Path, *, today: date, program: str) -> None:
         write_heartbeat(home, status="ACTIVE", renewed=today, renew_days=DEFAULT_RENEW_DAYS)
     if not (home / "crontab.txt").exists():
         write_durably(home / "crontab.txt", crontab(str(home.resolve()), program).encode())
+    if not (home / ".env.example").exists():
+        write_durably(home / ".env.example", ENVIRONMENT.encode())
 
 
 def require_installation(home: Path) -> None:

@@ -26,8 +26,6 @@ def open_log(home: Path, name: str, show: Callable[[str], None] | None = None) -
     import structlog
 
     path = private_folder(home / "logs") / f"{name}.log"
-    # Unbuffered and appending: a line is whole whoever else writes to the same file.
-    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
 
     def write(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
         if show is not None:
@@ -35,7 +33,7 @@ def open_log(home: Path, name: str, show: Callable[[str], None] | None = None) -
         return event
 
     logger: FilteringBoundLogger = structlog.wrap_logger(
-        _Appender(file),
+        _Appender(path),
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
@@ -49,14 +47,33 @@ def open_log(home: Path, name: str, show: Callable[[str], None] | None = None) -
 
 
 class _Appender:
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+    """Appends to the file of that name, also when the one it began with was renamed: the server runs for months."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor = self._open()
 
     def msg(self, line: str) -> None:
         with suppress(OSError):  # a full disk: the work and its records matter more than the line about it
+            self._follow()
             os.write(self._descriptor, line.encode() + b"\n")
 
     info = warning = error = msg
+
+    def _open(self) -> int:
+        # Unbuffered and appending: a line is whole whoever else writes to the same file.
+        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
+
+    def _follow(self) -> None:
+        try:
+            if os.path.samestat(self._path.stat(), os.fstat(self._descriptor)):
+                return
+        except FileNotFoundError:
+            pass
+        fresh = self._open()
+        # Under the old number: another thread may be writing to it just now.
+        os.dup2(fresh, self._descriptor, inheritable=False)
+        os.close(fresh)
 
 
 def _readable(event: EventDict) -> str:

@@ -12,16 +12,18 @@ from __future__ import annotations
 import errno
 import json
 import os
-import re
 import stat
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 
+from downstream.domain.errors import LONGEST_PUT_OFF_SECONDS
+from downstream.domain.names import is_stream_id
 from downstream.files import replace, sync_folder, write_durably
+from downstream.holds import find_hold
 from downstream.locks import Lock, is_held
 
 if TYPE_CHECKING:
@@ -44,7 +46,6 @@ _NOT_A_LOCK = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP}
 """How taking a lock fails where something else lies in its place; other errors are the machine's."""
 _NOT_A_JOB = frozenset({errno.ELOOP, errno.EACCES, errno.EPERM, errno.ENXIO, errno.ENODEV})
 """How opening a file fails for a reason of its own."""
-_STREAM_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}\Z")
 
 
 class Unreadable(Exception):  # noqa: N818 - a finding about a file, not an error of the program
@@ -53,6 +54,15 @@ class Unreadable(Exception):  # noqa: N818 - a finding about a file, not an erro
 
 class StillWritten(Exception):  # noqa: N818
     """A file that breaks off in the middle and was written to a moment ago."""
+
+    def __init__(
+        self, why: str = "its file breaks off in the middle; is it still being written? Try again in a moment"
+    ) -> None:
+        super().__init__(why)
+
+
+class Newer(StillWritten):
+    """A job that a later version of this program wrote: it is left as it lies."""
 
 
 class Busy(Exception):  # noqa: N818
@@ -77,7 +87,8 @@ class _Place(NamedTuple):
     inode: int
     changed_ns: int
     """The file's ctime: writing into a file keeps its inode, and a new file may get the inode of an old one."""
-    order_time: float
+    is_unpaid: bool
+    due_by: float
     not_before: float
     needs_live: bool
 
@@ -89,6 +100,8 @@ class Queue:
     home: Path
     set_aside: list[SetAside] = field(default_factory=list)
     """What was moved out of the way since this object was made."""
+    newer: set[Path] = field(default_factory=set)
+    """What a later version of this program wrote, and was met since this object was made."""
     _order: list[tuple[str, _Place]] = field(default_factory=list)
     _listed_at: float = float("-inf")
 
@@ -116,7 +129,7 @@ class Queue:
         """The folder a job lies in."""
         from downstream.domain.job import State
 
-        if not _STREAM_ID.match(stream_id):
+        if not is_stream_id(stream_id):
             return None
         return next((state for state in State if os.path.lexists(self.path(state, stream_id))), None)
 
@@ -154,8 +167,8 @@ class Queue:
 
     # --- putting in and taking out -----------------------------------------------------------------------------
 
-    def enqueue(self, job: Job) -> bool:
-        """The job is in ``pending`` and on the disk; False when a job of that name exists already.
+    def enqueue(self, job: Job, state: State | str = "pending") -> bool:
+        """The job is in ``pending`` (or ``failed``) and on the disk; False when one of that name exists already.
 
         Raises:
             Busy: somebody else holds the stream's lock.
@@ -163,11 +176,11 @@ class Queue:
         with self._locked(job.stream_id):
             if self.find(job.stream_id) is not None:
                 return False
-            write_durably(self.path("pending", job.stream_id), job.to_json())
+            write_durably(self.path(state, job.stream_id), job.to_json())
             return True
 
     def claim_next(self, *, live: bool, now: datetime) -> Claim | None:
-        """The next job to make, moved to ``processing`` and locked: first what a crash left, then first paid first.
+        """The next job to make, moved to ``processing`` and locked: first what a crash left, then by ``turn``.
 
         ``live`` says whether jobs that need outside services can be served; without, they stay where they are.
         """
@@ -180,7 +193,8 @@ class Queue:
             self._order.reverse()  # the first to serve is popped from the end
         while self._order:
             name, place = self._order.pop()
-            if place.not_before > now.timestamp() or (place.needs_live and not live):
+            is_early = 0 < place.not_before - now.timestamp() <= LONGEST_PUT_OFF_SECONDS
+            if is_early or (place.needs_live and not live):
                 continue
             claim = self._try_claim("pending", name, live=live, now=now)
             if claim is not None:
@@ -236,7 +250,7 @@ class Queue:
 
     def _try_claim(self, state: State | str, name: str, *, live: bool, now: datetime) -> Claim | None:
         stream_id = name.removesuffix(".json")
-        if not _STREAM_ID.match(stream_id):
+        if not is_stream_id(stream_id):
             _put_aside(self, state, name, "its name is not a stream id (letters, digits, - and _, at most 80)")
             return None
         if self.path(state, stream_id).is_symlink():  # before its folder and lock are made
@@ -265,6 +279,9 @@ class Queue:
         path = self.folder(state) / name
         try:
             job, modified = _read_job(path)
+        except Newer:
+            self.newer.add(path)
+            return None
         except (FileNotFoundError, StillWritten):
             return None
         except Unreadable as why:
@@ -274,9 +291,9 @@ class Queue:
         if elsewhere:
             _put_aside(self, state, name, f"a job of this name is in {elsewhere} already; use another stream_id")
             return None
-        if self._finish_move(state, job):
+        if self._finish_move(state, job) or find_hold(self.home, job.stream_id) is not None:
             return None
-        if (job.not_before is not None and job.not_before > now) or (job.needs_live and not live):
+        if job.waits(now) or (job.needs_live and not live):
             return None
         job = job if job.arrived_at else job.evolve(arrived_at=modified)
         if state == State.PENDING:
@@ -315,19 +332,24 @@ class Queue:
                 continue
             try:
                 index[name] = self._look_up(name, stamp)
+            except Newer:
+                self.newer.add(self.path("pending", name.removesuffix(".json")))
             except (FileNotFoundError, StillWritten):
                 continue
             except Unreadable:  # claiming it sets it aside, which costs nothing: do that first
-                unknown.append((name, _Place(*stamp, float("-inf"), 0.0, needs_live=False)))
+                first = _Place(*stamp, is_unpaid=False, due_by=float("-inf"), not_before=0.0, needs_live=False)
+                unknown.append((name, first))
         if index != known:
             self._save_index(index)
-        return sorted([*unknown, *index.items()], key=lambda item: (item[1].order_time, item[0]))
+        return sorted([*unknown, *index.items()], key=lambda item: (item[1].is_unpaid, item[1].due_by, item[0]))
 
     def _look_up(self, name: str, stamp: tuple[int, int]) -> _Place:
+        from downstream.domain.promise import turn
+
         job, modified = _read_job(self.folder("pending") / name)
-        order_time = job.paid_at or job.arrived_at or modified
+        is_unpaid, due_by = turn(job if job.arrived_at else job.evolve(arrived_at=modified))
         not_before = job.not_before.timestamp() if job.not_before else 0.0
-        return _Place(*stamp, order_time.timestamp(), not_before, job.needs_live)
+        return _Place(*stamp, is_unpaid, due_by.timestamp(), not_before, job.needs_live)
 
     @property
     def _index_path(self) -> Path:
@@ -401,6 +423,12 @@ class Claim:
         """Somebody else may work on the job; it stays where it is."""
         self._lock.release()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
 
 def _recovered(claim: Claim, now: datetime) -> Claim | None:
     """Counts the crash that left this job in ``processing``; after three the job goes to ``failed``."""
@@ -412,8 +440,9 @@ def _recovered(claim: Claim, now: datetime) -> Claim | None:
         claim.save(job)
         return claim
     reason = (
-        f"the run that made it ended without a word {recoveries} times; see logs/processor.log and the receipts "
-        f"in streams/{job.stream_id}, then: downstream retry {job.stream_id}"
+        f"the run that made it ended without a word {recoveries} times; did the kernel kill it for want of memory "
+        f"(dmesg)? See logs/processor.log and the receipts in streams/{job.stream_id}, then: "
+        f"downstream retry {job.stream_id}"
     )
     failure = Failure(kind="recoveries", reason=reason, at=now)
     claim.advance(job.evolve(failure=failure), State.FAILED, at=now, who="process", reason=reason)
@@ -499,6 +528,7 @@ def _read_job(path: Path) -> tuple[Job, datetime]:
 
     data, modified = _read_bytes(path)
     _check_json(data, modified)
+    _check_format(data)
     try:
         job = Job.model_validate_json(data.removeprefix(b"\xef\xbb\xbf"))
     except ValidationError as error:
@@ -506,6 +536,20 @@ def _read_job(path: Path) -> tuple[Job, datetime]:
     if path.name != f"{job.stream_id}.json":
         raise Unreadable("its stream_id is not the name of the file")
     return job, modified
+
+
+def _check_format(data: bytes) -> None:
+    """Returns unless the job says that a later version of this program wrote it.
+
+    Raises:
+        Newer: it does; what else stands in it may mean something else by now.
+    """
+    from downstream.domain.job import FORMAT
+
+    document = json.loads(data.removeprefix(b"\xef\xbb\xbf"))
+    said = document.get("format") if isinstance(document, dict) else None
+    if isinstance(said, int) and said > FORMAT:
+        raise Newer("its file was written by a later version of this program, which is the one to use")
 
 
 def _read_bytes(path: Path) -> tuple[bytes, datetime]:

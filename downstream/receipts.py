@@ -1,28 +1,75 @@
-"""What was called for a stream and what came of it: an append-only file of intents and outcomes.
+"""What was called for a stream and what came of it: an append-only file, one line for each thing that happened.
 
-The intent is on the disk before the call, the outcome after it. A step whose outcome matches the hash of its inputs,
-and whose files are still what they were, is not done again.
+The intent is on the disk before the call, with the amount it may cost; what was noted during the call follows it
+(ids, so that a later run can go on); its end is on the disk after it: ``outcome``, ``refused``, ``failed`` or
+``unknown``. A call whose outcome matches the hash of its inputs, and whose files are still what they were, is not made
+again. An intent without an end counts as spent.
 """
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-import os
 import threading
 from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from downstream.domain.errors import PersonDecides
-from downstream.files import PRIVATE_FILE, private_folder, sha256_of, sync_folder
+from downstream.files import append_durably, private_folder, sha256_of, whole_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pydantic import JsonValue
+
+
+class Phase(StrEnum):
+    """How far an attempt is; also what its last line is called."""
+
+    INTENT = "intent"
+    """About to be made, or being made, or cut off in the middle."""
+    OUTCOME = "outcome"
+    REFUSED = "refused"
+    """A content filter said no to just these inputs."""
+    FAILED = "failed"
+    """It was answered, or never sent; either way nothing came of it."""
+    UNKNOWN = "unknown"
+    """Nobody can tell whether it was made."""
+
+
+_NOTE = "note"
+
+
+@dataclass
+class Attempt:
+    """One attempt at one call. Only ``Receipts`` changes it."""
+
+    call: str
+    inputs: str
+    provider: str
+    number: int
+    began_at: datetime
+    reserved_micros: int = 0
+    """The most it should cost, in millionths of a dollar."""
+    phase: Phase = Phase.INTENT
+    cost_micros: int = 0
+    exact: bool = True
+    """The provider's own figure; otherwise it is assumed."""
+    reason: str = ""
+    facts: dict[str, JsonValue] = field(default_factory=dict)
+
+    @property
+    def is_open(self) -> bool:
+        """Nobody has written down how it ended."""
+        return self.phase is Phase.INTENT
+
+    @property
+    def spent_micros(self) -> int:
+        """What it cost; while that is not known, what it may cost."""
+        return self.reserved_micros if self.is_open else self.cost_micros
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +90,30 @@ class Receipts:
         PersonDecides: the file was changed into something that is not receipts: what was paid for is not known.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self.clock = clock
         self._path = path
         self._lock = threading.Lock()
+        self._attempts: dict[tuple[str, str], list[Attempt]] = {}
         self._outcomes: dict[str, Receipt] = {}
-        for number, line in enumerate(_whole_lines(path), 1):
+        private_folder(path.parent)
+        for number, line in enumerate(whole_lines(path), 1):
             try:
-                receipt = _outcome(json.loads(line))
+                self._read(json.loads(line))
             except (ValueError, LookupError, TypeError):
                 name = f"streams/{path.parent.name}/{path.name}"
                 raise PersonDecides(f"{name}: line {number} is not a receipt; mend it, then retry") from None
-            if receipt is not None:
-                self._outcomes[receipt.call] = receipt
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        """Every attempt at every call, in order."""
+        with self._lock:
+            return sorted((one for same in self._attempts.values() for one in same), key=lambda one: one.began_at)
+
+    @property
+    def spent_micros(self) -> int:
+        """What this stream has cost, or may have, in millionths of a dollar."""
+        return sum(attempt.spent_micros for attempt in self.attempts)
 
     def outcome(self, call: str, inputs: str) -> Receipt | None:
         """The receipt of ``call`` when it was made with just these inputs and its files are still as they were."""
@@ -67,44 +126,87 @@ class Receipts:
         )
         return receipt if kept else None
 
-    def intend(self, call: str, inputs: str, provider: str) -> None:
-        """It is on the disk that ``call`` is about to be made."""
-        self._append({"phase": "intent", "call": call, "inputs": inputs, "provider": provider})
+    def attempts_at(self, call: str, inputs: str) -> Sequence[Attempt]:
+        """The attempts at this call with just these inputs, in order."""
+        return tuple(self._attempts.get((call, inputs), ()))
+
+    def intend(self, call: str, inputs: str, provider: str, *, reserved_micros: int = 0) -> Attempt:
+        """It is on the disk that ``call`` is about to be made, and what it may cost."""
+        number = len(self.attempts_at(call, inputs)) + 1
+        attempt = Attempt(call, inputs, provider, number, self.clock(), reserved_micros)
+        self._append(attempt, Phase.INTENT, provider=provider, reserved_micros=reserved_micros)
+        with self._lock:
+            self._attempts.setdefault((call, inputs), []).append(attempt)
+        return attempt
+
+    def note(self, attempt: Attempt, facts: Mapping[str, JsonValue]) -> None:
+        """What is known of an attempt so far is on the disk."""
+        self._append(attempt, _NOTE, facts=dict(facts))
+        attempt.facts.update(facts)
 
     def settle(
         self,
-        call: str,
-        inputs: str,
-        provider: str,
+        attempt: Attempt,
         *,
         outputs: Sequence[Path] = (),
         result: Mapping[str, JsonValue] | None = None,
+        cost_micros: int = 0,
+        exact: bool = True,
     ) -> Receipt:
-        """It is on the disk that ``call`` was made, with the files and facts that came of it."""
+        """It is on the disk that the call was made, what it cost, and the files and facts that came of it."""
         root = self._path.parent
         digests = {str(path.relative_to(root)): sha256_of(path) for path in outputs}
-        receipt = Receipt(call, inputs, provider, digests, dict(result or {}))
-        self._append({"phase": "outcome", **{each.name: getattr(receipt, each.name) for each in fields(Receipt)}})
-        self._outcomes[call] = receipt
+        receipt = Receipt(attempt.call, attempt.inputs, attempt.provider, digests, dict(result or {}))
+        facts = {"provider": receipt.provider, "outputs": digests, "result": receipt.result}
+        self._append(attempt, Phase.OUTCOME, **facts, cost_micros=cost_micros, exact=exact)
+        _end(attempt, Phase.OUTCOME, cost_micros, exact=exact)
+        self._outcomes[attempt.call] = receipt
         return receipt
 
-    def _append(self, line: dict[str, Any]) -> None:
-        data = json.dumps({"at": datetime.now(UTC).isoformat(), **line}, ensure_ascii=False).encode() + b"\n"
+    def end(self, attempt: Attempt, phase: Phase, reason: str, *, cost_micros: int, exact: bool = True) -> None:
+        """It is on the disk that nothing usable came of the call, why, and what it cost all the same."""
+        self._append(attempt, phase, reason=reason, cost_micros=cost_micros, exact=exact)
+        _end(attempt, phase, cost_micros, exact=exact, reason=reason)
+
+    def _append(self, attempt: Attempt, phase: str, **more: Any) -> None:
+        line = {
+            "at": self.clock().isoformat(),
+            "phase": phase,
+            "call": attempt.call,
+            "inputs": attempt.inputs,
+            "attempt": attempt.number,
+            **more,
+        }
         with self._lock:
-            is_new = not self._path.exists()
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
-            size = os.fstat(descriptor).st_size
-            try:
-                if os.write(descriptor, data) < len(data):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
-                os.fsync(descriptor)
-            except OSError:
-                os.ftruncate(descriptor, size)  # no torn line in front of the next one
-                raise
-            finally:
-                os.close(descriptor)
-            if is_new:
-                sync_folder(self._path.parent)
+            append_durably(self._path, json.dumps(line, ensure_ascii=False).encode() + b"\n")
+
+    def _read(self, line: dict[str, Any]) -> None:
+        """One line of the file, as it was when it was written."""
+        key = (line["call"], line["inputs"])
+        if line["phase"] == Phase.INTENT:
+            same = self._attempts.setdefault(key, [])
+            began_at, reserved = datetime.fromisoformat(line["at"]), int(line.get("reserved_micros", 0))
+            same.append(Attempt(*key, line["provider"], len(same) + 1, began_at, reserved))
+            return
+        # Lines that older versions wrote name no attempt: theirs was always the last.
+        attempt = self._attempts[key][line.get("attempt", 0) - 1]
+        if line["phase"] == _NOTE:
+            attempt.facts.update(line["facts"])
+            return
+        phase = Phase(line["phase"])
+        _end(
+            attempt,
+            phase,
+            int(line.get("cost_micros", 0)),
+            exact=line.get("exact", True),
+            reason=line.get("reason", ""),
+        )
+        if phase is Phase.OUTCOME:
+            self._outcomes[attempt.call] = Receipt(**{each.name: line[each.name] for each in fields(Receipt)})
+
+
+def _end(attempt: Attempt, phase: Phase, cost_micros: int, *, exact: bool, reason: str = "") -> None:
+    attempt.phase, attempt.cost_micros, attempt.exact, attempt.reason = phase, cost_micros, exact, reason
 
 
 def digest(*inputs: object) -> str:
@@ -116,29 +218,11 @@ def digest(*inputs: object) -> str:
 def _plain(value: object) -> object:
     if isinstance(value, Path):
         return sha256_of(value)
+    # What is as it would be unasked is left out: a field that a later version adds must not buy everything again.
     if is_dataclass(value) and not isinstance(value, type):
-        return {each.name: getattr(value, each.name) for each in fields(value)}
+        named = ((each, getattr(value, each.name)) for each in fields(value))
+        return {each.name: found for each, found in named if found != each.default}
     dump = getattr(value, "model_dump", None)
     if callable(dump):
-        return dump(mode="json")
+        return dump(mode="json", exclude_defaults=True)
     raise TypeError(f"cannot hash a {type(value).__name__}")
-
-
-def _outcome(line: dict[str, Any]) -> Receipt | None:
-    """The receipt on a line; None where the line is an intent."""
-    if line["phase"] == "intent":
-        return None
-    return Receipt(**{each.name: line[each.name] for each in fields(Receipt)})
-
-
-def _whole_lines(path: Path) -> list[bytes]:
-    """The lines of the file; a last line that a power cut left torn is cut off, for it never counted."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        private_folder(path.parent)
-        return []
-    end = data.rfind(b"\n") + 1
-    if end != len(data):
-        os.truncate(path, end)
-    return data[:end].splitlines()

@@ -45,6 +45,11 @@ class Workspace:
         return self.root / "frames" / segment_id
 
     @property
+    def thinned(self) -> Path:
+        """Says when the clips and frames were removed; missing while they are there."""
+        return self.root / "thinned.json"
+
+    @property
     def page(self) -> Path:
         """The page, ready to publish."""
         return self.root / "page"

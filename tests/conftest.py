@@ -11,11 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from browser import answering, launch
 
 from downstream.installation import lay_out
+from downstream.ledger import Caps, Ledger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    from playwright.sync_api import Browser
 
 STORIES = Path(__file__).parent / "stories"
 
@@ -63,6 +67,15 @@ def hand_in(home: Path) -> Callable[..., Path]:
     return put
 
 
+def books(home: Path) -> dict[str, Any]:
+    """What a run needs to spend money, for runs that spend none."""
+    caps = Caps(per_call_micros=0, per_day_micros=0, per_month_micros=0)
+    return {
+        "ledger": Ledger(home, caps=caps, timezone="UTC", clock=lambda: datetime.now(UTC)),
+        "most_micros": lambda _: 0,
+    }
+
+
 def environment(**settings: str) -> dict[str, str]:
     """The machine's environment without any settings of ours, and small clips."""
     ours = {"DOWNSTREAM_HOME", "REVIEW_POLICY", "JOBS_AT_ONCE", "SEGMENTS_AT_ONCE"}
@@ -85,3 +98,33 @@ def run(home: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return call
+
+
+@pytest.fixture(scope="session")
+def browsers() -> Iterator[Callable[[], Browser]]:
+    """Says which browser runs: always the same one, or the next where it was killed.
+
+    A process can have the driver once only, so that whoever wants a browser takes it from here.
+    """
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        running = launch(playwright)
+
+        def running_one() -> Browser:
+            nonlocal running
+            if not running.is_connected():
+                running = launch(playwright)
+            return running
+
+        yield running_one
+        with answering(running_one()):
+            running.close()
+
+
+@pytest.fixture
+def browser(browsers: Callable[[], Browser]) -> Iterator[Browser]:
+    """The system's Chromium, which is killed if the test does not come to an end with it."""
+    running = browsers()
+    with answering(running):
+        yield running

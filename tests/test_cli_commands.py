@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 import click
 import pytest
 from click.testing import CliRunner
+from planned import planned
 
 import downstream.cli
 from downstream import __version__
 from downstream.cli import cli, main
-from downstream.domain.errors import Misconfigured, Paused, StopRun
+from downstream.domain.errors import Misconfigured, Paused, PersonDecides, StopRun, TryAgain
 from downstream.domain.job import Failure, Job, What
 from downstream.exit_codes import ExitCode
 from downstream.heartbeat import read_heartbeat, write_heartbeat
@@ -36,9 +37,10 @@ STAGES = ("process", "review", "daily", "weekly", "monthly")
 
 def commands() -> list[list[str]]:
     """Every command and subcommand, as it is typed."""
-    heartbeat = cli.commands["heartbeat"]
+    context = click.Context(cli)
+    heartbeat = cli.get_command(context, "heartbeat")
     assert isinstance(heartbeat, click.Group)
-    return [[], *([name] for name in cli.commands), *(["heartbeat", name] for name in heartbeat.commands)]
+    return [[], *([name] for name in cli.list_commands(context)), *(["heartbeat", name] for name in heartbeat.commands)]
 
 
 def put(home: Path, state: str, stream_id: str = "test", **fields: object) -> None:
@@ -51,7 +53,8 @@ def put(home: Path, state: str, stream_id: str = "test", **fields: object) -> No
 
 
 def test_there_are_the_five_stages_and_the_operators_verbs() -> None:
-    assert {*STAGES, "status", "show", "retry", "demo", "init", "heartbeat"} <= set(cli.commands)
+    verbs = {"status", "show", "retry", "undo", "estimate", "doctor", "demo", "init", "heartbeat"}
+    assert {*STAGES, *verbs} <= set(cli.list_commands(click.Context(cli)))
     assert {("heartbeat", name) for name in ("renew", "pause", "resume")} <= {tuple(one) for one in commands()}
 
 
@@ -61,7 +64,9 @@ def test_every_command_has_help_that_needs_no_installation(command: list[str], t
     found: click.Command = cli
     for name in command:
         assert isinstance(found, click.Group)
-        found = found.commands[name]
+        inner = found.get_command(context, name)
+        assert inner is not None
+        found = inner
 
     text = found.get_help(context)
 
@@ -81,11 +86,15 @@ def test_help_and_version_are_asked_for_as_everywhere(run: Run) -> None:
     [
         ["fly"],
         ["process", "--fast"],
+        ["process", "--only", "test"],
+        ["undo"],
+        ["estimate"],
         ["show"],
         ["retry", "test", "--from", "sleep"],
         ["retry", "test", "--segment", "2"],
         ["retry", "test", "--from", "plan", "--segment", "2"],
         ["retry", "test", "--from", "clips", "--segment", "0"],
+        ["retry", "test", "--from", "clips", "--segment", "99"],
         ["heartbeat", "renew", "--every", "0"],
         ["review", "--approve", "test", "--fail", "test", "--reason", "x"],
         ["review", "--approve", "test", "--note", "x"],
@@ -112,6 +121,8 @@ def test_a_wrong_command_line_ends_with_two_and_touches_nothing(home: Path, argu
         (Paused("HEARTBEAT.md says STOP"), ExitCode.PAUSED, "paused: HEARTBEAT.md says STOP"),
         (Misconfigured("X is wrong"), ExitCode.MISCONFIGURED, "stopped: X is wrong"),
         (StopRun("enough"), ExitCode.MISCONFIGURED, "stopped: enough"),
+        (PersonDecides("it has no earlier version"), ExitCode.SOME_FAILED, "not done: it has no earlier version"),
+        (TryAgain("nobody answers"), ExitCode.WAITING, "not done: nobody answers"),
         (NoSuchJob("test"), ExitCode.NOTHING_TO_DO, "there is no such job: test"),
         (Busy("test"), ExitCode.WAITING, "test is being worked on right now"),
         (StillWritten(), ExitCode.WAITING, "breaks off in the middle"),
@@ -237,7 +248,10 @@ def test_a_paid_order_without_keys_waits_and_is_told_of_once_a_day(run: Run, hom
 
     first, second = run("process"), run("process")
 
-    assert first.stderr == "1 order(s) wait in jobs/pending for outside services, and no keys for them are set\n"
+    assert first.stderr == (
+        "1 order(s) wait for outside services, and these keys are not set: "
+        "GOOGLE_AI_API_KEY, REPLICATE_API_TOKEN, VERCEL_TOKEN, SMTP_URL\n"
+    )
     assert second.stderr == ""
     assert (first.returncode, second.returncode) == (3, 3)
     assert (home / "jobs/pending/test.json").read_bytes() == before
@@ -310,6 +324,7 @@ def test_an_overdue_renewal_is_told_once_a_day_and_work_goes_on(run: Run, home: 
     assert run("heartbeat").returncode == 0
     run("heartbeat", "renew", "--every", "60")
     assert read_heartbeat(home, datetime.now(UTC)).renew_days == 60
+    assert run("process").stderr == "the heartbeat was renewed\n"
     assert run("process").stderr == ""
 
 
@@ -367,7 +382,11 @@ def test_status_shows_a_table_for_people_and_json_for_scripts(run: Run, home: Pa
     lines = table.stdout.splitlines()
     assert lines[0].startswith("heartbeat  active (renewed on ")
     assert lines[1] == "jobs       25 pending, 0 processing, 0 review, 1 completed, 1 failed"
-    assert lines[4] == "bad     failed      2026-01-06T12:00+00:00  49.50 EUR   the filter said no"
+    assert lines[3] == "shop       demo, 0 draft(s), 0 errand(s) waiting"
+    late = "bad was promised by 2026-01-06 14:00 UTC and is not delivered: it lies in jobs/failed"
+    assert lines[4] == f"promise    {late}"
+    assert lines[9] == "promise    ... and 21 more that are late, or will be"
+    assert lines[12] == "bad     failed      2026-01-06T12:00+00:00  49.50 EUR   the filter said no"
     assert lines[-1] == "... and 5 more in pending"
     assert found["heartbeat"] == "active"
     assert found["counts"] == {"pending": 25, "processing": 0, "review": 0, "completed": 1, "failed": 1}
@@ -378,8 +397,18 @@ def test_status_shows_a_table_for_people_and_json_for_scripts(run: Run, home: Pa
 def test_status_of_an_empty_house(run: Run) -> None:
     lines = run("status").stdout.splitlines()
 
-    assert len(lines) == 2
+    assert len(lines) == 4
     assert lines[1] == "jobs       0 pending, 0 processing, 0 review, 0 completed, 0 failed"
+    assert lines[2] == "spent      today $0.00 of $100.00, this month $0.00 of $1000.00"
+
+
+def test_status_tells_of_a_service_on_hold(run: Run, home: Path) -> None:
+    until = datetime.now(UTC) + timedelta(hours=1)
+    (home / "jobs/.limits").mkdir()
+    hold = {"held_until": until.timestamp(), "why": "out of credit", "fingerprint": "minimax.credit"}
+    (home / "jobs/.limits/minimax.json").write_text(json.dumps(hold))
+
+    assert f"on hold    minimax until {until:%Y-%m-%dT%H:%M}" in run("status").stdout
 
 
 def test_status_can_be_told_of_any_file_name(run: Run, home: Path) -> None:
@@ -438,12 +467,14 @@ def test_names_that_try_to_leave_their_folder_are_nobody(run: Run, home: Path) -
 def test_a_failed_order_is_sent_round_again(run: Run, home: Path) -> None:
     put(home, "failed", recoveries=4, failure=Failure(kind="x", reason="y", at=NOW))
 
-    ended = run("retry", "test", "--from", "clips", "--segment", "3")
+    planned(home)
+
+    ended = run("retry", "test", "--from", "clips", "--segment", "3", "--cleared")
 
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout == "test waits in jobs/pending; downstream process takes it up\n"
     job = Queue(home).read("pending", "test.json")
-    assert (job.recoveries, job.failure, job.redo) == (0, None, {"clips/03": 1})
+    assert (job.recoveries, job.failure, job.redo, job.cleared) == (0, None, {"clips/03": 1}, True)
 
 
 def test_an_order_somebody_works_on_is_not_retried(run: Run, home: Path) -> None:

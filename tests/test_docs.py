@@ -11,16 +11,18 @@ import pytest
 
 from downstream.cli import cli
 from downstream.exit_codes import ExitCode
-from downstream.installation import crontab
+from downstream.installation import ENVIRONMENT, crontab
 from downstream.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 
 
-@pytest.mark.parametrize("name", sorted(cli.commands))
+@pytest.mark.parametrize("name", cli.list_commands(click.Context(cli)))
 def test_every_command_has_help_and_is_in_the_readme(name: str) -> None:
-    command = cli.commands[name]
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    assert command.name == name
     assert command.help
     assert re.search(rf"downstream( `)?[^\n]*\b{name}\b", README)
     for parameter in command.params:
@@ -56,3 +58,7 @@ def test_the_crontab_starts_all_five_stages_at_their_times() -> None:
         "monthly": "0 10 1 * *",
     }
     assert text == crontab("/opt/downstream", "/opt/downstream/.venv/bin/downstream")
+
+
+def test_the_example_of_an_environment_is_the_one_that_init_writes() -> None:
+    assert (ROOT / ".env.example").read_text("utf-8") == ENVIRONMENT

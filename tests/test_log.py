@@ -100,3 +100,16 @@ def test_an_unexpected_error_is_told_by_type_and_place_and_never_by_what_it_quot
     assert any(place.startswith("json/decoder.py") or "decoder.py" in place for place in found["trace"])
     assert "once upon" not in json.dumps(found)
     assert where(ValueError("never raised")) == {"error": "ValueError", "trace": []}
+
+
+def test_a_log_that_was_rotated_away_goes_on_under_its_name(home: Path) -> None:
+    log = open_log(home, "processor")
+    log.info("before")
+    path = home / "logs" / "processor.log"
+    path.rename(path.with_name("processor.log.1"))
+
+    log.info("after")
+
+    assert json.loads(path.with_name("processor.log.1").read_text())["event"] == "before"
+    assert json.loads(path.read_text())["event"] == "after"
+    assert path.stat().st_mode & 0o777 == 0o600

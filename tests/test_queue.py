@@ -34,16 +34,44 @@ def queue(home: Path) -> Queue:
 # --- the order of service --------------------------------------------------------------------------------------------
 
 
-def test_first_paid_is_first_served_and_arrival_counts_where_there_is_no_payment_date(
+def test_first_paid_is_first_served_and_what_nobody_paid_for_comes_after_it_by_arrival(
     queue: Queue, drop: Callable[..., Path]
 ) -> None:
     drop("paid-late", paid_amount=49, paid_at="2026-01-06T14:30:00Z")
     drop("paid-early", paid_amount=49, paid_at="2026-01-06T13:30:00Z")
-    arrived = drop("unpaid-between")
-    os.utime(arrived, (datetime(2026, 1, 6, 14, 0, tzinfo=UTC).timestamp(),) * 2)
+    for name, minute in (("unpaid-later", 5), ("unpaid-between", 0)):
+        os.utime(drop(name), (datetime(2026, 1, 6, 14, minute, tzinfo=UTC).timestamp(),) * 2)
     drop("paid-elsewhere", paid_amount=49, paid_at="2026-01-06T15:00:00+02:00")
 
-    assert served(queue) == ["paid-elsewhere", "paid-early", "unpaid-between", "paid-late"]
+    assert served(queue) == ["paid-elsewhere", "paid-early", "paid-late", "unpaid-between", "unpaid-later"]
+
+
+def test_what_is_promised_sooner_is_served_sooner_whoever_paid_first(queue: Queue, drop: Callable[..., Path]) -> None:
+    drop("has-days", paid_at="2026-01-06T10:00:00Z", promised_by="2026-01-08T10:00:00Z")
+    drop("as-usual", paid_at="2026-01-06T11:00:00Z")  # two hours
+    drop("soon", paid_at="2026-01-06T12:00:00Z", promised_by="2026-01-06T12:30:00Z")
+
+    assert served(queue) == ["soon", "as-usual", "has-days"]
+
+
+@pytest.mark.parametrize("promise", ["2106-02-07T06:28:00Z", "1970-01-01T00:05:00Z"])
+def test_a_promise_that_a_wrong_clock_made_neither_hurries_an_order_nor_leaves_it_for_ever(
+    queue: Queue, drop: Callable[..., Path], promise: str
+) -> None:
+    drop("second", paid_at="2026-01-06T11:00:00Z", promised_by=promise)
+    drop("first", paid_at="2026-01-06T10:30:00Z")
+    drop("third", paid_at="2026-01-06T11:30:00Z")
+
+    assert served(queue) == ["first", "second", "third"]
+
+
+@pytest.mark.parametrize(("hours", "names"), [(25.9, []), (26.1, ["order"]), (24 * 365 * 80, ["order"])])
+def test_what_waits_for_longer_than_anything_is_put_off_was_put_off_by_a_wrong_clock_and_is_served(
+    queue: Queue, drop: Callable[..., Path], hours: float, names: list[str]
+) -> None:
+    drop("order", paid_at=EARLIER, not_before=(NOW + timedelta(hours=hours)).isoformat())
+
+    assert served(queue) == names
 
 
 def test_of_orders_of_one_instant_the_name_decides(queue: Queue, drop: Callable[..., Path]) -> None:

@@ -40,8 +40,8 @@ def settled(path: Path, name: str = "clips/01.mp4", call: str = "clips/01", inpu
     made = path.parent / name
     made.parent.mkdir(exist_ok=True)
     made.write_bytes(b"moving pictures")
-    receipts.intend(call, inputs, "maker")
-    receipts.settle(call, inputs, "maker", outputs=[made], result={"id": "p-1", "né": None})
+    attempt = receipts.intend(call, inputs, "maker")
+    receipts.settle(attempt, outputs=[made], result={"id": "p-1", "né": None})
     return made
 
 
@@ -106,9 +106,9 @@ def test_intent_and_outcome_are_on_the_disk_before_the_call_goes_on(
     receipts = Receipts(path)
     monkeypatch.setattr(os, "fsync", recording)
 
-    receipts.intend("mail", "i1", "post")
+    attempt = receipts.intend("mail", "i1", "post")
     assert [inode for inode, _ in synced] == [path.stat().st_ino, path.parent.stat().st_ino]
-    receipts.settle("mail", "i1", "post")
+    receipts.settle(attempt)
     assert synced[-1] == (path.stat().st_ino, path.stat().st_size)
 
 
@@ -162,8 +162,8 @@ def test_threads_may_write_at_once(path: Path) -> None:
     receipts = Receipts(path)
 
     def call(number: int) -> None:
-        receipts.intend(f"clips/{number}", "i", "maker")
-        receipts.settle(f"clips/{number}", "i", "maker", result={"long": "x" * 5000})
+        attempt = receipts.intend(f"clips/{number}", "i", "maker")
+        receipts.settle(attempt, result={"long": "x" * 5000})
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(call, range(40)))

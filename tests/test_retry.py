@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from planned import planned
 
 from downstream.domain.job import Failure, Job, State, What
 from downstream.queue import MAX_RECOVERIES, Busy, NoSuchJob, Queue, Unreadable
@@ -33,9 +34,9 @@ def failed(home: Path, **fields: Any) -> Job:
     return job
 
 
-def again(home: Path, step: str | None = None, segment_id: str | None = None) -> Job:
+def again(home: Path, step: str | None = None, segment_id: str | None = None, *, cleared: bool = False) -> Job:
     """The job after a retry, as it waits."""
-    retry(Queue(home), "test", step=step, segment_id=segment_id, now=NOW)
+    retry(Queue(home), "test", step=step, segment_id=segment_id, cleared=cleared, now=NOW)
     return Queue(home).read("pending", "test.json")
 
 
@@ -72,6 +73,7 @@ def test_a_step_named_is_made_again_each_time_it_is_asked_for(
     home: Path, step: str, segment_id: str | None, key: str
 ) -> None:
     failed(home, redo={"frames": 1})
+    planned(home)
 
     once = again(home, step, segment_id)
 
@@ -123,3 +125,41 @@ def test_a_retry_cut_in_two_by_a_crash_is_carried_out_by_the_next(home: Path) ->
         again(home)
 
     assert len(Queue(home).read("pending", "test.json").history) == 2
+
+
+def test_a_story_a_person_has_read_is_cleared_for_good_and_the_history_says_so(home: Path) -> None:
+    failed(home)
+
+    job = again(home, cleared=True)
+
+    assert job.cleared
+    assert job.history[0].evidence == {"cleared": True}
+    (home / "jobs/pending/test.json").unlink()
+    (home / "jobs/failed/test.json").write_bytes(job.evolve(history=()).to_json())
+    later = again(home, "plan")
+    assert later.cleared
+    assert later.history[0].evidence == {"from": "plan", "segment": None}
+
+
+def test_a_segment_the_plan_does_not_have_is_refused_with_those_it_has(home: Path) -> None:
+    job = failed(home)
+    planned(home)
+
+    with pytest.raises(ValueError, match=r"^test has no segment 04; it has 01, 02, 03$"):
+        again(home, "clips", "04")
+
+    assert (home / "jobs/failed/test.json").read_bytes() == job.to_json()
+    assert again(home, "clips", "03").redo == {"clips/03": 1}
+
+
+@pytest.mark.parametrize("plan", [None, "{}", "[", '{"segments": []}'])
+def test_without_a_plan_no_segment_can_be_asked_for(home: Path, plan: str | None) -> None:
+    failed(home)
+    if plan:
+        (home / "streams/test").mkdir()
+        (home / "streams/test/production.json").write_text(plan)
+
+    with pytest.raises(ValueError, match="test has no plan that can be read"):
+        again(home, "clips", "01")
+
+    assert again(home, "clips").redo == {"clips": 1}

@@ -1,6 +1,9 @@
 """The three kinds of error, told apart by what happens next, and nothing else.
 
-``TryAgain``       the job goes back to ``pending`` and a later run tries again
+``TryAgain``       the job goes back to ``pending`` and a later run tries again; ``Throttled`` asks for less haste,
+                   ``OnHold`` means a limit, a cap or an empty account: nothing is wrong with the job;
+                   ``Held`` means that a person, or a payment taken back, keeps this one order from going on;
+                   ``Unknown`` means that nobody can tell whether a call was made
 ``PersonDecides``  the job goes to ``failed`` with the reason; ``Refused`` is a content filter's no
 ``StopRun``        nothing is wrong with the job: the whole run ends and leaves it as it was
 
@@ -10,17 +13,56 @@ next step, and never holds story text, an e-mail address or a secret.
 
 from __future__ import annotations
 
+LONGEST_PUT_OFF_SECONDS = 26 * 3600.0
+"""Nothing is put off for longer: a day's quota, and some. A time farther away was written by a clock that was wrong."""
+
 
 class DownstreamError(Exception):
     """Anything this system can explain."""
 
+    nothing_sent: bool = False
+    """It came up before the service was asked anything: the call was not made."""
+
 
 class TryAgain(DownstreamError):  # noqa: N818 - named after what happens next
-    """A passing fault: try again at a later run, not before ``wait_seconds`` from now."""
+    """A passing fault: try again at a later run, not before ``wait_seconds`` from now.
 
-    def __init__(self, reason: str, *, wait_seconds: float = 300.0) -> None:
+    ``soon``: something that was bought waits to be fetched and does not keep, so the wait must not grow long.
+    """
+
+    def __init__(self, reason: str, *, wait_seconds: float = 300.0, soon: bool = False) -> None:
         super().__init__(reason)
         self.wait_seconds = wait_seconds
+        self.soon = soon
+
+
+class Throttled(TryAgain):
+    """A service asks for less haste; ``hint_seconds`` is how long it says to wait, None where it does not say."""
+
+    def __init__(self, reason: str, *, hint_seconds: float | None = None) -> None:
+        super().__init__(reason, wait_seconds=60.0 if hint_seconds is None else hint_seconds)
+        self.hint_seconds = hint_seconds
+
+
+class Unknown(TryAgain):
+    """Nobody can tell whether the call was made: it counts as spent, and a later run may make it once more."""
+
+
+class OnHold(TryAgain):
+    """A cap, a quota or an empty account forbids the call: the job waits without having failed a try.
+
+    ``fingerprint`` names the cause, so that the operator hears of it once for all the jobs it holds up.
+    """
+
+    def __init__(self, reason: str, *, fingerprint: str, wait_seconds: float) -> None:
+        super().__init__(reason, wait_seconds=wait_seconds)
+        self.fingerprint = fingerprint
+
+
+class Held(TryAgain):
+    """Somebody keeps this very order from going on (``downstream hold``, a refund): it waits as it is."""
+
+    nothing_sent = True
 
 
 class PersonDecides(DownstreamError):  # noqa: N818
@@ -33,6 +75,17 @@ class Refused(PersonDecides):
 
 class StopRun(DownstreamError):  # noqa: N818
     """The run must end now; every job stays as it is."""
+
+
+class NoRoom(StopRun):
+    """The disk or the memory is too full to begin anything.
+
+    ``fingerprint`` names what is short, so that the operator hears of it once whatever the figures are.
+    """
+
+    def __init__(self, reason: str, *, fingerprint: str) -> None:
+        super().__init__(reason)
+        self.fingerprint = fingerprint
 
 
 class Misconfigured(StopRun):

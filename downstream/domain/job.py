@@ -10,6 +10,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, AwareDatetime, Field, JsonValue, StringConstraints, model_validator
 
+from downstream.domain.errors import LONGEST_PUT_OFF_SECONDS
 from downstream.domain.money import Money
 from downstream.domain.record import Record
 
@@ -42,6 +43,9 @@ class What(StrEnum):
     PUBLISHED = "published"
     VERIFIED = "verified"
     MAILED = "mailed"
+    UNDONE = "undone"
+    REFUNDED = "refunded"
+    WITHDRAWN = "withdrawn"
 
 
 class Entry(Record):
@@ -72,6 +76,10 @@ def _check_email(address: str) -> str:
     return address
 
 
+FORMAT = 1
+"""Job files will say ``"format": N`` from the first change on that this version cannot carry; now they say nothing."""
+
+
 class Job(Record):
     """One order. New facts make a new job (``evolve``); the folder it lies in is its state."""
 
@@ -86,10 +94,14 @@ class Job(Record):
     live: bool = False
     """Asks for the outside services although nobody paid."""
 
+    promised_by: AwareDatetime | None = None
+    """When its customer was told to have the page; kept here for the order of service."""
     arrived_at: AwareDatetime | None = None
     """When the file was first seen, kept because later saves change the file's time."""
     not_before: AwareDatetime | None = None
     """The next try waits until then."""
+    held_by: str = ""
+    """The cap, quota or empty account that holds it up (``OnHold.fingerprint``)."""
     tries: int = Field(default=0, ge=0)
     """Passing faults in a row; decides how long the next wait is."""
     recoveries: int = Field(default=0, ge=0)
@@ -97,7 +109,9 @@ class Job(Record):
     redo: dict[str, int] = Field(default_factory=dict)
     """Step (``clips``) or one segment of it (``clips/03``) to how many times it was asked for again."""
     notes: dict[str, tuple[str, ...]] = Field(default_factory=dict, strict=False)
-    """Segment id to what was wrong with it; reaches the next prompt."""
+    """Segment id (``clips/03`` for its clip alone) to what was wrong with it; reaches the next prompt."""
+    cleared: bool = False
+    """A person has looked at what the pre-screen or the judge found, and wants the story produced."""
     failure: Failure | None = None
     history: tuple[Entry, ...] = Field(default=(), strict=False)
 
@@ -127,6 +141,10 @@ class Job(Record):
         """First paid, first served; arrival where there is no payment date."""
         return self.paid_at or self.arrived_at or datetime.max.replace(tzinfo=UTC)
 
+    def waits(self, now: datetime) -> bool:
+        """Its next try is put off until later than ``now``, and not farther than anything is ever put off."""
+        return self.not_before is not None and 0 < (self.not_before - now).total_seconds() <= LONGEST_PUT_OFF_SECONDS
+
     @property
     def approved(self) -> bool:
         """The stream, as it lies in ``review`` now, was approved: only delivering it is left."""
@@ -143,11 +161,22 @@ class Job(Record):
         return 1 + sum(self.redo.get(key, 0) for key in keys)
 
     def regenerations(self, segment_id: str | None = None) -> int:
-        """How many regenerations this order (or one of its segments) has had."""
-        asked = [entry for entry in self.history if entry.what is What.REGENERATE]
+        """How many regenerations this order (or one of its segments) has had, without those a person asked for."""
+        asked = [entry for entry in self.history if entry.what is What.REGENERATE and entry.who != "operator"]
         if segment_id is None:
             return len(asked)
         return sum(1 for entry in asked if segment_id in _segments(entry.evidence))
+
+    @property
+    def refunded_minor(self) -> int:
+        """How much of the payment went back, in minor units: each entry tells the total so far."""
+        noted = [entry.evidence.get("amount_minor", 0) for entry in self.history if entry.what is What.REFUNDED]
+        return max((amount for amount in noted if isinstance(amount, int)), default=0)
+
+    @property
+    def is_given_back(self) -> bool:
+        """The customer has all of the payment back, or never paid more than nothing."""
+        return not self.is_paid or (self.paid is not None and self.refunded_minor >= self.paid.amount_minor)
 
     def evolve(self, **changes: Any) -> Self:
         """This job with some fields changed."""

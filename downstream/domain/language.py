@@ -16,19 +16,19 @@ SOUTHEAST_ASIAN_PER_WORD = 5
 
 # Letters of the scripts that put no space between words (Unicode, Blocks.txt and Scripts.txt): Han, kana and bopomofo,
 # then Thai, Lao, Burmese and Khmer without their combining vowels and tone marks.
-_CJK = (
+CJK = (
     "\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3031-\u3035\u3038-\u303c\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fc-\u312f"
     "\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9d\U0001aff0-\U0001b16f\U00020000-\U0003ffff"
 )
-_SOUTHEAST_ASIAN = (
+SOUTHEAST_ASIAN = (
     "\u0e01-\u0e30\u0e32\u0e33\u0e40-\u0e46\u0e81-\u0eb0\u0eb2\u0eb3\u0ebd\u0ec0-\u0ec6\u0edc-\u0edf"
     "\u1000-\u102a\u103f\u1050-\u1055\u105a-\u105d\u1061\u1065\u1066\u106e-\u1070\u1075-\u1081\u108e"
     "\ua9e0-\ua9e4\ua9e6-\ua9ef\ua9fa-\ua9fe\uaa60-\uaa76\uaa7a\uaa7e\uaa7f\u1780-\u17b3\u17d7\u17dc"
 )
-_HALFWIDTH_VOICE_MARKS = "\uff9e\uff9f"
+HALFWIDTH_VOICE_MARKS = "\uff9e\uff9f"
 # What ends a word without a space: long dashes, the ellipsis, ideographic and full-width punctuation, the Ethiopic word
 # space and the Tibetan syllable dot.
-_SEPARATORS = "\u2014\u2015\u2026\u0f0b\u1361\u200b\u3000-\u3004\u3008-\u3020\u3030\u30fb\uff01-\uff0f\uff1a-\uff20"
+SEPARATORS = "\u2014\u2015\u2026\u0f0b\u1361\u200b\u3000-\u3004\u3008-\u3020\u3030\u30fb\uff01-\uff0f\uff1a-\uff20"
 
 _RTL_SCRIPTS = "adlm arab aran hebr mand mend nkoo rohg samr syrc thaa yezi"
 # Languages whose usual script runs from right to left (Unicode CLDR, likely subtags).
@@ -44,10 +44,10 @@ _EITHER_WAY = "az ha jrb kk ku ky lad mis ms mul pa tg tk und uz zxx"
 def count_words(text: str, language: str) -> int:
     """Words of ``text``: letters of unspaced scripts by their number, everything else by what stands between spaces."""
     # Korean keeps its spaces when it is written with Chinese characters.
-    cjk = "" if _primary(language) == "ko" else _CJK
+    cjk = "" if _primary(language) == "ko" else CJK
     words = sum(1 for _ in _spaced_word(cjk).finditer(text))
-    characters = _letters(_CJK, text) if cjk else 0
-    return words - (-characters // CJK_PER_WORD) - (-_letters(_SOUTHEAST_ASIAN, text) // SOUTHEAST_ASIAN_PER_WORD)
+    characters = _letters(CJK, text) if cjk else 0
+    return words - (-characters // CJK_PER_WORD) - (-_letters(SOUTHEAST_ASIAN, text) // SOUTHEAST_ASIAN_PER_WORD)
 
 
 def text_direction(language: str, text: str = "") -> Direction:
@@ -62,9 +62,9 @@ def text_direction(language: str, text: str = "") -> Direction:
 
 @cache
 def _spaced_word(cjk: str) -> re.Pattern[str]:
-    unspaced = cjk + _SOUTHEAST_ASIAN
+    unspaced = cjk + SOUTHEAST_ASIAN
     # A word begins at a letter or digit and runs to the next space; what is skipped on the way is skipped once.
-    return re.compile(f"[^\\W_{unspaced}{_HALFWIDTH_VOICE_MARKS}][^\\s{unspaced}{_SEPARATORS}]*")
+    return re.compile(f"[^\\W_{unspaced}{HALFWIDTH_VOICE_MARKS}][^\\s{unspaced}{SEPARATORS}]*")
 
 
 def _letters(ranges: str, text: str) -> int:

@@ -50,6 +50,13 @@ class ProductionInput(Record):
     original_text: str
 
 
+class CastMember(Record):
+    """Somebody (or something) that must look the same wherever it appears."""
+
+    name: str
+    look: str
+
+
 class VisualDirection(Record):
     """The look that holds all segments together."""
 
@@ -60,6 +67,7 @@ class VisualDirection(Record):
     references: tuple[str, ...] = Field(default=(), strict=False)
     unifying_elements: tuple[str, ...] = Field(default=(), strict=False)
     avoid: tuple[str, ...] = Field(default=(), strict=False)
+    cast: tuple[CastMember, ...] = Field(default=(), strict=False)
 
 
 class Segment(Record):

@@ -69,6 +69,11 @@ class Story(Record):
     created_at: AwareDatetime | None = None
 
     @property
+    def essence(self) -> tuple[str, str, str, Brief]:
+        """What a film of it depends on; the rest is bookkeeping."""
+        return (self.title, self.language, self.text, self.brief)
+
+    @property
     def words(self) -> int:
         """The length, counted the way the language counts."""
         return count_words(self.text, self.language)

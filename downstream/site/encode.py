@@ -6,10 +6,11 @@ import base64
 import io
 import json
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import accumulate, islice
+from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -19,12 +20,12 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 from PIL import Image
 
 from downstream.domain.errors import PersonDecides
+from downstream.domain.troubles import is_no_fault_of_a_film
 from downstream.files import replace, temporary_name
 from downstream.site.marks import TRAINED_ALGORITHMIC_MEDIA, encode_marked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
-    from pathlib import Path
 
     from av.packet import Packet
     from av.video.frame import VideoFrame
@@ -111,15 +112,17 @@ def encode_for_scrolling(clip: Path, folder: Path) -> None:
     Raises:
         PersonDecides: the clip cannot be decoded.
     """
-    os.environ.setdefault("SVT_LOG", "1")  # errors only: SVT greets on stderr, which cron would mail
+    os.environ.setdefault("SVT_LOG", "0")  # SVT speaks on stderr, which cron would mail; its errors are raised as well
     folder.mkdir(parents=True, exist_ok=True)
     try:
         poster = _encode(clip, folder)
         index = _index(folder)
     except (av.FFmpegError, EOFError) as error:
+        if is_no_fault_of_a_film(error):
+            raise
         raise PersonDecides(f"the clip {clip.name} cannot be made ready for scrolling: {error}") from error
     replace(folder / "poster.webp", _light_poster(poster), durable=False)
-    replace(folder / "index.json", json.dumps(index, separators=(",", ":")).encode(), durable=False)
+    replace(folder / "index.json", json.dumps(index, separators=(",", ":")).encode(), durable=True)
 
 
 def _encode(clip: Path, folder: Path) -> Image.Image:
@@ -259,7 +262,8 @@ class _Encoder:
 
     def feed(self, frame: VideoFrame | None) -> None:
         """The frame is on its way; None asks for what is still under way."""
-        self._container.mux(self._stream.encode(frame))
+        with nullcontext() if self._stream.codec_context.is_open else _ordinary_time():
+            self._container.mux(self._stream.encode(frame))
 
     def __enter__(self) -> Self:
         return self
@@ -268,6 +272,22 @@ class _Encoder:
         if not failed:
             self.feed(None)
         self._container.close()
+
+
+@contextmanager
+def _ordinary_time() -> Iterator[None]:
+    """Afterwards all threads of this process are scheduled as the caller was before.
+
+    Where root opens an encoder, SVT-AV1 gives real-time priority (SCHED_FIFO, 99) to the thread that does and to its
+    own, and never takes it back: these, and all that the former starts later, would keep everything else from running.
+    """
+    policy, priority = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        for thread in Path("/proc/self/task").iterdir():
+            with suppress(ProcessLookupError):  # it has ended in the meantime
+                os.sched_setscheduler(int(thread.name), policy, priority)
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,14 +326,13 @@ def _try(codec: _Codec, crf: int, sample: list[VideoFrame], share: float) -> _Tr
 
 def structural_similarity(originals: Iterable[VideoFrame], copies: Iterable[VideoFrame]) -> float:
     """The mean SSIM (0-1) over pairs of frames, as FFmpeg's ``ssim`` filter measures it over all planes."""
-    graph, sink, buffers = None, None, []
+    graph, sink, pace, buffers = None, None, Fraction(1, 24), []
     values = []
     for position, pair in enumerate(zip(originals, copies, strict=True)):
         if graph is None or sink is None:
-            graph = Graph()
+            graph, pace = Graph(), pair[0].time_base or Fraction(1, 24)
             buffers = [
-                graph.add_buffer(width=one.width, height=one.height, format=one.format, time_base=Fraction(1, 24))
-                for one in pair
+                graph.add_buffer(width=one.width, height=one.height, format=one.format, time_base=pace) for one in pair
             ]
             judge, sink = graph.add("ssim"), graph.add("buffersink")
             for side, buffer in enumerate(buffers):
@@ -321,7 +340,7 @@ def structural_similarity(originals: Iterable[VideoFrame], copies: Iterable[Vide
             judge.link_to(sink)
             graph.configure()
         for buffer, frame in zip(buffers, pair, strict=True):
-            frame.pts, frame.time_base = position, Fraction(1, 24)
+            frame.pts, frame.time_base = position, pace  # the originals keep theirs: they are encoded once more
             buffer.push(frame)
         values.append(float(sink.pull().metadata["lavfi.ssim.All"]))
     return fmean(values)

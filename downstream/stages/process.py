@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from downstream.domain.checks import Decision, Inspection
+from downstream.domain.errors import NoRoom
 from downstream.domain.job import State
+from downstream.guard import check_room
 from downstream.locks import Lock
-from downstream.stages.context import Context, attempt, end_run, machine_trouble
-from downstream.steps.clips import make_clips
+from downstream.machine import machine_trouble
+from downstream.stages.context import Context, attempt, end_run, fail
+from downstream.stages.regenerate import decide_on, remade
+from downstream.steps.clips import has_clip, make_clips
 from downstream.steps.frames import make_frames
+from downstream.steps.judge import judge_keyframes
 from downstream.steps.keyframes import make_keyframes
 from downstream.steps.page import make_page
-from downstream.steps.plan import plan
+from downstream.steps.plan import plan, screen
 from downstream.steps.story import read_story
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor
+    from pathlib import Path
 
+    from downstream.domain.checks import Check
+    from downstream.domain.production import Production
     from downstream.queue import Claim
-    from downstream.steps.work import Work
+    from downstream.steps.work import Pools, Work
+
+_LOOK_SECONDS = 0.5
+"""How late a signal can be noticed."""
 
 
 def process(context: Context) -> None:
@@ -29,16 +41,21 @@ def process(context: Context) -> None:
 
     Returns also when the run had to end early; ``context.outcome.stopped`` says why.
     """
+    context.give_up_cancelled()
     turn = threading.Lock()
     places = context.settings.jobs_at_once
-    with ThreadPoolExecutor(context.settings.segments_at_once) as pool, ThreadPoolExecutor(places) as workers:
-        for worker in [workers.submit(_work_off, context, pool, turn) for _ in range(places)]:
+    with context.pools() as pools, ThreadPoolExecutor(places) as workers:
+        working = [workers.submit(_work_off, context, pools, turn) for _ in range(places)]
+        while wait(working, _LOOK_SECONDS).not_done:
+            pass  # signals are handled in this thread alone; one that comes just before a wait does not end it
+        for worker in working:
             worker.result()
     context.report_set_aside()
-    _report_held_orders(context)
+    context.report_holds_over()
+    context.report_held_orders()
 
 
-def _work_off(context: Context, pool: Executor, turn: threading.Lock) -> None:
+def _work_off(context: Context, pools: Pools, turn: threading.Lock) -> None:
     """One worker: takes a place, and in it one job after the other."""
     try:
         place = _take_place(context)
@@ -46,16 +63,24 @@ def _work_off(context: Context, pool: Executor, turn: threading.Lock) -> None:
             return  # other processes fill every place; they look for the next job themselves
         with place:
             while (claim := _next(context, turn)) is not None:
-                attempt(context, claim, partial(_make, context, claim, pool))
+                attempt(context, claim, partial(_make, context, claim, pools))
     except OSError as error:
-        end_run(context, machine_trouble(error))
+        end_run(context, machine_trouble(error, context.home))
 
 
 def _next(context: Context, turn: threading.Lock) -> Claim | None:
     if context.stop.is_set():
         return None
+    try:
+        check_room(context.home, context.settings)
+    except NoRoom as error:
+        end_run(context, error)
+        return None
     with turn:
-        return context.queue.claim_next(live=context.suppliers.live is not None, now=context.clock())
+        claim = context.queue.claim_next(live=context.suppliers.live is not None, now=context.clock())
+        if claim is not None:
+            context.begin()
+        return claim
 
 
 def _take_place(context: Context) -> Lock | None:
@@ -68,7 +93,7 @@ def _take_place(context: Context) -> Lock | None:
     return None
 
 
-def _make(context: Context, claim: Claim, pool: Executor) -> None:
+def _make(context: Context, claim: Claim, pools: Pools) -> None:
     """One order from its story to a page that waits for review."""
     providers = context.suppliers.serving(claim.job)
     if providers is None:
@@ -77,29 +102,45 @@ def _make(context: Context, claim: Claim, pool: Executor) -> None:
     context.check_running()
     job = claim.job
     context.log.info("job.claimed", stream=job.stream_id, paid=job.is_paid, recoveries=job.recoveries)
-    work = context.work_on(claim, providers, pool)
-    make_stream(work)
-    done = job.evolve(tries=0, not_before=None)
+    work = context.work_on(claim, providers, pools)
+    while flaws := make_stream(work):
+        verdict = decide_on(work, Inspection(page_sha256="", at=context.clock(), checks=flaws))
+        if verdict.decision is not Decision.REGENERATE:
+            fail(context, claim, "rejected", verdict.reason)
+            return
+        claim.save(remade(claim.job, verdict, at=context.clock(), who="process"))
+        context.log.info("job.keyframes_rejected", stream=job.stream_id, segments=list(verdict.segment_ids))
+        work = replace(work, job=claim.job)
+    done = claim.job.evolve(tries=0, not_before=None, held_by="")
     claim.advance(done, State.REVIEW, at=context.clock(), who="process")
     context.log.info("job.to_review", stream=job.stream_id)
     context.outcome.done.append(job.stream_id)
 
 
-def make_stream(work: Work) -> None:
-    """The stream's page lies in its folder; what was finished before and still fits was not made again."""
+def _flaws(work: Work, production: Production, keyframes: dict[str, Path]) -> tuple[Check, ...]:
+    """What the judge has against keyframes whose clips are not bought yet; nothing once a person cleared the order."""
+    unfilmed = {one.id for one in production.segments if not has_clip(work, one, keyframes[one.id])}
+    if work.job.cleared or not unfilmed:
+        return ()
+    return tuple(
+        check
+        for check in judge_keyframes(work, production, keyframes)
+        if not check.passed and check.segment_id in unfilmed
+    )
+
+
+def make_stream(work: Work) -> tuple[Check, ...]:
+    """The stream's page lies in its folder; what was finished before and still fits was not made again.
+
+    Returns what the judge says when it rejects keyframes: nothing was made from them then.
+    """
     story = read_story(work.workspace.home, work.job)
+    screen(work, story)
     production = plan(work, story)
     keyframes = make_keyframes(work, production)
+    if flaws := _flaws(work, production, keyframes):
+        return flaws
     make_clips(work, production, keyframes)
     frames = make_frames(work, production)
     make_page(work, story, production, frames)
-
-
-def _report_held_orders(context: Context) -> None:
-    """Orders that only outside services may serve are told of while there are none."""
-    held = sum(1 for _, needs_live in context.queue.waiting() if needs_live) if context.suppliers.live is None else 0
-    if held:
-        sentence = f"{held} order(s) wait in jobs/pending for outside services, and no keys for them are set"
-        context.tell_once("held_orders", sentence)
-    else:
-        context.all_clear("held_orders", "no order waits for outside services any more")
+    return ()

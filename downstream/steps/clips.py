@@ -7,18 +7,26 @@ from typing import TYPE_CHECKING
 from downstream.domain.errors import TryAgain
 from downstream.domain.ports import ClipRequest
 from downstream.files import private_folder
+from downstream.steps.calls import make_call, was_made
 from downstream.steps.work import Made
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from downstream.domain.ports import Call
     from downstream.domain.production import Production, Segment
     from downstream.steps.work import Work
 
 
 def make_clips(work: Work, production: Production, keyframes: dict[str, Path]) -> None:
-    """Every segment has its clip."""
-    work.each("clips", production.segments, lambda segment: _make(work, segment, keyframes[segment.id]))
+    """Every segment has its clip. All of them wait for their provider side by side."""
+    work.each("clips", production.segments, lambda one: _make(work, one, keyframes[one.id]), calling=True)
+
+
+def has_clip(work: Work, segment: Segment, keyframe: Path) -> bool:
+    """The clip of just this keyframe is made already."""
+    inputs = work.providers.clips.inputs(clip_request(work, segment, keyframe))
+    return was_made(work, f"clips/{segment.id}", inputs)
 
 
 def clip_request(work: Work, segment: Segment, keyframe: Path) -> ClipRequest:
@@ -35,7 +43,7 @@ def clip_request(work: Work, segment: Segment, keyframe: Path) -> ClipRequest:
         width=work.settings.clip_width,
         height=work.settings.clip_height,
         take=work.job.take("clips", segment.id),
-        notes=work.job.notes.get(segment.id, ()),
+        notes=(*work.job.notes.get(segment.id, ()), *work.job.notes.get(f"clips/{segment.id}", ())),
     )
 
 
@@ -43,11 +51,14 @@ def _make(work: Work, segment: Segment, keyframe: Path) -> None:
     request = clip_request(work, segment, keyframe)
     path = work.workspace.clip(segment.id)
 
-    def make() -> Made:
+    provider = work.providers.clips
+
+    def make(call: Call) -> Made:
         private_folder(path.parent)
-        work.providers.clips.make(request, path)
+        provider.make(request, path, call)
         if not path.is_file():
             raise TryAgain(f"clip {segment.id} was not delivered")
         return Made([path])
 
-    work.once(f"clips/{segment.id}", request, work.providers.clips.name, make)
+    inputs, price = provider.inputs(request), provider.price_micros(request)
+    make_call(work, f"clips/{segment.id}", inputs, provider.name, make, price_micros=price, continues=True)

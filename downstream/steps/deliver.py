@@ -10,6 +10,7 @@ from downstream.domain.job import What
 from downstream.domain.ports import Published
 from downstream.files import tree_files, tree_sha256
 from downstream.site.read import read_marker
+from downstream.steps.calls import make_call
 from downstream.steps.letters import delivered_letter
 from downstream.steps.work import Made
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from downstream.domain.job import Job
+    from downstream.domain.ports import Call
     from downstream.domain.story import Story
     from downstream.steps.work import Work
 
@@ -46,11 +48,13 @@ def deliver(work: Work, story: Story, now: datetime) -> Job:
 def _publish(work: Work) -> Published:
     hosting, page = work.providers.hosting, work.workspace.page
 
-    def make() -> Made:
-        published = hosting.publish(work.job.stream_id, page)
+    def make(call: Call) -> Made:
+        published = hosting.publish(work.job.stream_id, page, call)
         return Made(result={"address": published.address, "version": published.version})
 
-    receipt = work.once("publish", tree_sha256(page), hosting.name, make)
+    # A person who says retry may have found the page gone from where it was published.
+    retried = sum(1 for entry in work.job.history if entry.what is What.RETRIED)
+    receipt = make_call(work, "publish", (tree_sha256(page), retried), hosting.name, make, continues=True)
     return Published(str(receipt.result["address"]), str(receipt.result["version"]))
 
 
@@ -61,13 +65,12 @@ def _verify(work: Work, published: Published) -> int:
     if marker != work.job.stream_id:
         raise TryAgain(f"{published.address} does not show this order's page")
     files = tree_files(page)
-    for path in files:
-        work.check_running()
-        _verify_file(work, published, path, str(path.relative_to(page)))
+    work.each("verify", files, lambda one: _verify_file(work, published, one, str(one.relative_to(page))), calling=True)
     return len(files)
 
 
 def _verify_file(work: Work, published: Published, path: Path, name: str) -> None:
+    work.check_running()
     live = work.providers.hosting.fetch(published, name)
     if sha256(live).digest() != sha256(path.read_bytes()).digest():
         raise TryAgain(f"{published.address} does not show {name} as it was published")
@@ -77,10 +80,18 @@ def _mail(work: Work, story: Story, published: Published, now: datetime) -> str:
     job, mail = work.job, work.providers.mail
     number = 1 + sum(1 for entry in job.history if entry.what is What.MAILED)
 
-    def make() -> Made:
-        letter = delivered_letter(job, story, published.address, number=number, sender=work.settings.mail_from, at=now)
+    def make(_: Call) -> Made:
+        letter = delivered_letter(
+            job,
+            story,
+            published.address,
+            number=number,
+            sender=work.settings.mail_from,
+            reply_to=work.settings.operator_email,
+            at=now,
+        )
         return Made(result={"accepted": mail.send(job.stream_id, letter), "message_id": letter["Message-ID"]})
 
     inputs = (published.address, published.version, number, job.customer_email)
-    receipt = work.once("mail", inputs, mail.name, make)
+    receipt = make_call(work, "mail", inputs, mail.name, make)
     return str(receipt.result["accepted"])

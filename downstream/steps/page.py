@@ -6,10 +6,14 @@ import hashlib
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
+from zipfile import ZipFile, ZipInfo
 
 from downstream.files import sync_tree, tree_files
 from downstream.site.build import build_page
 from downstream.steps.work import Made
+
+KEEPSAKE = "story.zip"
+"""The page as one file, to be kept; it stands beside the page."""
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
@@ -28,12 +32,22 @@ def make_page(work: Work, story: Story, production: Production, frames: dict[str
 
     def make() -> Made:
         build_page(story, production, frames, work.workspace.page, drawn_by_program=drawn)
+        _pack(work.workspace.page)
         sync_tree(work.workspace.page)
         return Made(tree_files(work.workspace.page))
 
     inputs = (story, production, media, drawn, work.job.take("page"))
     work.once("page", inputs, f"site {_site_digest()}", make)
     work.progress.advanced(story.id, "page", 1, 1)
+
+
+def _pack(page: Path) -> None:
+    """The page as one file for the customer to keep; the same page is the same file."""
+    paths = tree_files(page)
+    with ZipFile(page / KEEPSAKE, "w") as archive:
+        for path in paths:
+            # Stored as they are: films and pictures do not get smaller. ZIP knows no time before 1980.
+            archive.writestr(ZipInfo(str(path.relative_to(page)), (1980, 1, 1, 0, 0, 0)), path.read_bytes())
 
 
 @cache

@@ -1,22 +1,27 @@
-"""Hard checks: what can be measured is measured before anybody has an opinion."""
+"""Quality: what can be measured is measured before anybody has an opinion; then the judge is asked."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import av
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from downstream.domain.checks import Check, Facts, Inspection
+from downstream.domain.job import What
+from downstream.domain.ports import Exhibit, Subject
+from downstream.domain.troubles import is_no_fault_of_a_film
 from downstream.files import private_folder, tree_files, tree_sha256, write_durably
 from downstream.site.marks import TRAINED_ALGORITHMIC_MEDIA, read_mark
 from downstream.site.read import page_weight, read_text, referenced_files
+from downstream.steps.judge import judge
 from downstream.steps.plan import read_production
+from downstream.steps.sheet import THUMBNAIL, write_contact_sheet
 
 if TYPE_CHECKING:
-    from datetime import datetime
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -35,6 +40,9 @@ _STILL_STEP = 0.02
 """Mean brightness change from one frame to the next below which nothing moved."""
 _UNLIKE_KEYFRAME = 14.0
 """Mean brightness difference between a clip's first frame and its keyframe that no encoder explains."""
+SAMPLES = 5
+"""Frames of each clip that the judge is shown."""
+_SAMPLE_WIDTH = 640
 _IMAGE_SUFFIXES = {".webp", ".jpg", ".jpeg", ".png"}
 BEFORE_SCROLLING_BYTES = 1_300_000
 """What a page may load before the reader scrolls."""
@@ -49,30 +57,58 @@ class _Seen:
     seconds: float
     small: NDArray[np.int16]
     """Every frame in grey at ``_SMALL``, (frames, height, width)."""
-    thumbnails: list[Image.Image]
-    """First, middle and last frame."""
+    samples: list[Image.Image]
+    """``SAMPLES`` frames, evenly from the first to the last, ``_SAMPLE_WIDTH`` pixels wide."""
 
 
-def inspect(work: Work, story: Story, now: datetime) -> Inspection:
+def inspect(work: Work, story: Story, now: datetime, *, with_judge: bool = True) -> Inspection:
     """The inspection of the page as it lies there now; the contact sheet lies beside it.
 
-    An inspection of the very same page that was made before is used again.
+    The judge is asked when all measurements are good, unless a person has cleared the order. An inspection of the very
+    same page is used again; what it found wrong only as long as the order has not been sent round.
     """
     digest = tree_sha256(work.workspace.page)
     path = work.workspace.review / "inspection.json"
     if path.exists():
         earlier = Inspection.model_validate_json(path.read_bytes())
-        if earlier.page_sha256 == digest:
+        if earlier.page_sha256 == digest and (earlier.passed or earlier.at >= _came_to_review(work)):
             return earlier
     private_folder(work.workspace.review)
     production = read_production(work.workspace)
     seen = work.each("checks", [segment.id for segment in production.segments], lambda one: _check_clip(work, one))
     checks = [check for found, _ in seen for check in found]
     checks += _check_page(work.workspace.page, story, work.settings, len(production.segments))
-    _write_contact_sheet(work.workspace.review / "contact-sheet.jpg", [sheet for _, sheet in seen])
+    shown = [samples for _, samples in seen]
+    sheet = work.workspace.review / "contact-sheet.jpg"
+    write_contact_sheet(sheet, [(name, [one.resize(THUMBNAIL) for one in samples[::2]]) for name, samples in shown])
+    with_judge = with_judge and not work.job.cleared
+    if with_judge and all(check.passed for check in checks):
+        checks += judge(work, production, Subject.CLIPS, _exhibits(work, shown), sheet)
     inspection = Inspection(page_sha256=digest, at=now, checks=tuple(checks))
-    write_durably(path, inspection.to_json())
+    if with_judge or work.job.cleared:
+        write_durably(path, inspection.to_json())
     return inspection
+
+
+def _came_to_review(work: Work) -> datetime:
+    """When the order was last moved."""
+    return max(
+        (entry.at for entry in work.job.history if entry.what is What.MOVED), default=datetime.min.replace(tzinfo=UTC)
+    )
+
+
+def _exhibits(work: Work, shown: list[tuple[str, list[Image.Image]]]) -> list[Exhibit]:
+    """The sampled frames as files, for the judge."""
+    if work.providers.judge is None:
+        return []
+    folder = private_folder(work.workspace.review / "samples")
+    exhibits = []
+    for segment_id, samples in shown:
+        paths = tuple(folder / f"{segment_id}-{number}.jpg" for number in range(1, len(samples) + 1))
+        for path, sample in zip(paths, samples, strict=True):
+            sample.save(path, "JPEG", quality=85)
+        exhibits.append(Exhibit(segment_id, paths))
+    return exhibits
 
 
 # --- clips -----------------------------------------------------------------------------------------------------
@@ -83,29 +119,33 @@ def _check_clip(work: Work, segment_id: str) -> tuple[list[Check], tuple[str, li
     try:
         seen = _watch(work.workspace.clip(segment_id))
     except (OSError, av.FFmpegError, ValueError) as error:
+        if is_no_fault_of_a_film(error):
+            raise  # or the clip would be bought again
         detail = f"does not decode to its last frame ({type(error).__name__})"
         return [Check(name="clip.decodes", passed=False, segment_id=segment_id, detail=detail)], (segment_id, [])
     keyframe = next(iter(sorted(work.workspace.keyframes.glob(f"{segment_id}.*"))), None)
     checks = [
         Check(name="clip.decodes", passed=True, segment_id=segment_id, figures={"frames": seen.frames}),
-        _check_shape(seen, work.settings, segment_id),
+        _check_shape(seen, work.settings, segment_id, exact=work.providers.clips.exact),
         _check_picture(seen, segment_id),
         _check_movement(seen, segment_id),
         _check_beginning(seen, keyframe, segment_id),
         *_check_encodings(work.workspace.frames(segment_id), seen.frames),
     ]
-    return checks, (segment_id, seen.thumbnails)
+    return checks, (segment_id, seen.samples)
 
 
 def _watch(path: Path) -> _Seen:
-    small, thumbnails = [], []
+    small, samples = [], []
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         expected = stream.frames
+        sampled = {round(number * (expected - 1) / (SAMPLES - 1)) for number in range(SAMPLES)}
         for index, frame in enumerate(container.decode(stream)):
             small.append(frame.reformat(*_SMALL, format="gray").to_ndarray().astype(np.int16))
-            if index in {0, expected // 2, expected - 1}:
-                thumbnails.append(Image.fromarray(frame.reformat(320, 180, format="rgb24").to_ndarray()))
+            if index in sampled:
+                height = round(frame.height * _SAMPLE_WIDTH / frame.width)
+                samples.append(Image.fromarray(frame.reformat(_SAMPLE_WIDTH, height, format="rgb24").to_ndarray()))
             last = frame
         if not small:
             raise ValueError("no frame")
@@ -113,21 +153,29 @@ def _watch(path: Path) -> _Seen:
             raise ValueError("cut off")
         rate = stream.average_rate or stream.base_rate
         seconds = len(small) / float(rate) if rate else 0.0
-        return _Seen(len(small), (last.width, last.height), seconds, np.stack(small), thumbnails)
+        return _Seen(len(small), (last.width, last.height), seconds, np.stack(small), samples)
 
 
-def _check_shape(seen: _Seen, settings: Settings, segment_id: str) -> Check:
+def _check_shape(seen: _Seen, settings: Settings, segment_id: str, *, exact: bool) -> Check:
+    """An outside service has sizes and lengths of its own: its clips must have the shape, and be no less than asked."""
     wanted = (settings.clip_width, settings.clip_height)
     frames = round(settings.clip_seconds * settings.clip_frames_per_second)
     wrong = []
-    if seen.size != wanted:
+    if not (seen.size == wanted if exact else _is_like(seen.size, wanted)):
         wrong.append(f"{seen.size[0]}x{seen.size[1]} pixels instead of {wanted[0]}x{wanted[1]}")
-    if seen.frames != frames:
+    if exact and seen.frames != frames:
         wrong.append(f"{seen.frames} frames instead of {frames}")
-    if abs(seen.seconds - settings.clip_seconds) > 0.05 * settings.clip_seconds:
+    off = seen.seconds - settings.clip_seconds
+    if (abs(off) > 0.05 * settings.clip_seconds) if exact else (off < -0.1 * settings.clip_seconds):
         wrong.append(f"{seen.seconds:.2f} s instead of {settings.clip_seconds:g} s")
     figures: Facts = {"width": seen.size[0], "height": seen.size[1], "seconds": round(seen.seconds, 3)}
     return Check(name="clip.shape", passed=not wrong, segment_id=segment_id, detail=", ".join(wrong), figures=figures)
+
+
+def _is_like(size: tuple[int, int], wanted: tuple[int, int]) -> bool:
+    """The same shape within three percent, and not smaller."""
+    ratio = wanted[0] / wanted[1]
+    return abs(size[0] / size[1] - ratio) <= 0.03 * ratio and size[0] >= wanted[0] and size[1] >= wanted[1]
 
 
 def _check_picture(seen: _Seen, segment_id: str) -> Check:
@@ -174,6 +222,8 @@ def _check_encodings(folder: Path, frames: int) -> list[Check]:
                 decoded = sum(1 for _ in container.decode(video=0))
             detail = "" if decoded == frames else f"{name} has {decoded} frames of {frames}"
         except (OSError, av.FFmpegError, ValueError) as error:
+            if is_no_fault_of_a_film(error):
+                raise
             detail = f"{name} does not decode ({type(error).__name__})"
         checks.append(Check(name="frames.decode", passed=not detail, detail=detail))
     if not checks:
@@ -227,19 +277,3 @@ def _check_weight(folder: Path, settings: Settings, segments: int) -> Check:
         wrong.append(f"{weight.before_scrolling_bytes:,} bytes before scrolling, at most {BEFORE_SCROLLING_BYTES:,}")
     figures: Facts = {"whole_bytes": weight.whole_bytes, "before_scrolling_bytes": weight.before_scrolling_bytes}
     return Check(name="page.weight", passed=not wrong, detail="; ".join(wrong), figures=figures)
-
-
-# --- contact sheet ---------------------------------------------------------------------------------------------
-
-
-def _write_contact_sheet(path: Path, rows: list[tuple[str, list[Image.Image]]]) -> None:
-    """One row a segment: its first, middle and last frame."""
-    sheet = Image.new("RGB", (3 * 328 + 48, len(rows) * 188 + 8), "#181818")
-    draw = ImageDraw.Draw(sheet)
-    for row, (segment_id, thumbnails) in enumerate(rows):
-        draw.text((12, row * 188 + 88), segment_id, fill="#dddddd", font_size=20)
-        for column, thumbnail in enumerate(thumbnails):
-            sheet.paste(thumbnail, (48 + column * 328, row * 188 + 8))
-    temporary = path.with_name(f".{path.name}")
-    sheet.save(temporary, "JPEG", quality=85)
-    temporary.replace(path)

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from downstream.domain.errors import PersonDecides, TryAgain
 from downstream.domain.record import explain
 from downstream.domain.story import MAX_INPUT_BYTES, Story, check_length
+from downstream.domain.troubles import is_machine_trouble
 from downstream.files import private_folder, write_durably
 from downstream.queue import HALF_WRITTEN_SECONDS
 
@@ -58,6 +59,8 @@ def _read(path: Path, name: str) -> bytes:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
+        if is_machine_trouble(error):
+            raise
         raise PersonDecides(f"{name} cannot be opened: {error.strerror}") from None
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from downstream.domain.errors import PersonDecides, StopRun
-from downstream.receipts import Receipt, Receipts, digest
+from downstream.receipts import digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
     from downstream.domain.job import Job
     from downstream.domain.ports import Progress, Providers
+    from downstream.ledger import Ledger
+    from downstream.receipts import Receipt, Receipts
     from downstream.settings import Settings
     from downstream.workspace import Workspace
 
@@ -35,6 +38,27 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True)
+class Pools:
+    """Where segments are worked on side by side, those of all running jobs together."""
+
+    working: Executor
+    """For what needs a processor."""
+    calling: Executor
+    """For what waits for answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """The money an order may cost, and the books it is written in."""
+
+    ledger: Ledger
+    most_micros: int
+    """The cap of this job, in millionths of a dollar."""
+    spending: Lock = field(default_factory=Lock)
+    """Held from the look at what was spent to the reservation: two calls must not both see the last cent."""
+
+
+@dataclass(frozen=True, slots=True)
 class Work:
     """One order on the bench."""
 
@@ -45,36 +69,50 @@ class Work:
     settings: Settings
     log: FilteringBoundLogger
     progress: Progress
-    pool: Executor
-    """Where segments are worked on side by side."""
+    pools: Pools
+    budget: Budget
     check_running: Callable[[], None]
     """Raises ``StopRun`` when the run has to end: killswitch, signal, full disk."""
+    wait: Callable[[float], None]
+    """Passes that many seconds; raises ``StopRun`` as soon as the run has to end."""
 
-    def once(self, call: str, inputs: object, provider: str, make: Callable[[], Made]) -> Receipt:
-        """The receipt of ``call`` for these inputs; ``make`` is called only when there is none.
+    def once(self, call: str, inputs: object, maker: str, make: Callable[[], Made]) -> Receipt:
+        """The receipt of ``call``, a piece of our own work, for these inputs; ``make`` is called when there is none.
 
         Raises:
-            StopRun: the run has to end before the call is made.
+            StopRun: the run has to end before the piece is begun.
         """
-        inputs_digest = digest(call, provider, inputs)
+        inputs_digest = digest(call, maker, inputs)
         receipt = self.receipts.outcome(call, inputs_digest)
         if receipt is not None:
             return receipt
         self.check_running()
-        self.receipts.intend(call, inputs_digest, provider)
+        attempt = self.receipts.intend(call, inputs_digest, maker)
         started = time.monotonic()
         made = make()
-        receipt = self.receipts.settle(call, inputs_digest, provider, outputs=made.outputs, result=made.result)
+        receipt = self.receipts.settle(attempt, outputs=made.outputs, result=made.result)
         self.log.info("step.done", call=call, seconds=round(time.monotonic() - started, 2))
         return receipt
 
-    def each(self, step: str, items: Sequence[Item], do: Callable[[Item], Result]) -> list[Result]:
-        """``do`` of every item, side by side, in the items' order.
+    def each_in_turn(self, step: str, items: Sequence[Item], do: Callable[[Item], Result]) -> list[Result]:
+        """``do`` of every item, each after the one before it."""
+        results = []
+        for done, item in enumerate(items):
+            self.progress.advanced(self.job.stream_id, step, done, len(items))
+            results.append(do(item))
+        self.progress.advanced(self.job.stream_id, step, len(items), len(items))
+        return results
+
+    def each(
+        self, step: str, items: Sequence[Item], do: Callable[[Item], Result], *, calling: bool = False
+    ) -> list[Result]:
+        """``do`` of every item, side by side, in the items' order; ``calling`` when they wait for outside answers.
 
         One that fails does not stop those that have begun: what they finish is kept. The gravest error is raised.
         """
         self.progress.advanced(self.job.stream_id, step, 0, len(items))
-        futures = [self.pool.submit(do, item) for item in items]
+        pool = self.pools.calling if calling and self.providers.origin == "outside" else self.pools.working
+        futures = [pool.submit(do, item) for item in items]
         waiting = set(futures)
         while waiting:
             done, waiting = wait(waiting, return_when=FIRST_COMPLETED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -228,3 +229,22 @@ def test_stories_of_other_scripts_become_pages_with_exactly_their_words(home: Pa
         page = (home / "streams" / name / "public/index.html").read_bytes()
         assert read_text(page) == content["text"]
     assert b'dir="rtl"' in (home / "streams/hebrew/public/index.html").read_bytes()
+
+
+def test_a_job_of_a_later_version_is_left_as_it_is_and_told_once(
+    home: Path, drop: Callable[..., Path], run: Run
+) -> None:
+    path = drop("later", format=2, paid_amount={"whatever": "it means by then"})
+    shutil.copy(path, home / "jobs" / "review" / "elsewhere.json")
+    elsewhere = home / "jobs" / "review" / "elsewhere.json"
+    before = path.read_bytes()
+    drop("now", format=1)
+
+    first, again = run("process"), run("process")
+    run("review")
+
+    assert "jobs/pending/later.json was written by a later version of this program" in first.stderr
+    assert again.stderr == ""
+    assert path.read_bytes() == elsewhere.read_bytes() == before
+    assert (home / "jobs" / "completed" / "now.json").exists()
+    assert "later version" in run("show", "later").stderr

@@ -10,14 +10,10 @@ import sys
 import textwrap
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-
-from downstream.installation import lay_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +23,7 @@ from conftest import environment
 
 KILLS = 50
 LANES = 2
+"""Tests that share the kills out among them, so that they can be run side by side."""
 SMALL = {"CLIP_WIDTH": "64", "CLIP_HEIGHT": "36", "CLIP_SECONDS": "0.5", "SEGMENTS_AT_ONCE": "2"}
 
 
@@ -77,22 +74,13 @@ def kill_and_run_again(home: Path, stream_id: str, after_seconds: float) -> None
     assert not repeated
 
 
-def test_process_killed_at_random_instants_always_ends_in_review_once(tmp_path: Path) -> None:
-    instants = random.Random(20261123)
-    homes = [tmp_path / f"lane-{lane}" for lane in range(LANES)]
-    for home in homes:
-        lay_out(home, today=datetime.now(UTC).date(), program="downstream")
-    with ThreadPoolExecutor(LANES) as lanes:
-        whole = max(lanes.map(uninterrupted_seconds, homes))
-        moments = [instants.uniform(0, whole) for _ in range(KILLS)]
+@pytest.mark.parametrize("lane", range(LANES))
+def test_process_killed_at_random_instants_always_ends_in_review_once(home: Path, lane: int) -> None:
+    instants = random.Random(20261123 + lane)
+    whole = uninterrupted_seconds(home)
 
-        def lane(number: int) -> int:
-            mine = range(number, KILLS, LANES)
-            for kill in mine:
-                kill_and_run_again(homes[number], f"kill-{kill:02d}", moments[kill])
-            return len(mine)
-
-        assert sum(lanes.map(lane, range(LANES))) == KILLS
+    for kill in range(KILLS // LANES):
+        kill_and_run_again(home, f"kill-{kill:02d}", instants.uniform(0, whole))
 
 
 _DIES_AT_THE_NTH = textwrap.dedent(
@@ -169,21 +157,42 @@ def _rename_inside(source: Path, target: Path, stream_id: str) -> None:
     target.write_text(text.replace('"model"', f'"{stream_id}"'), "utf-8")
 
 
+_SIGNALLED_AT_ITS_FIRST_KEYFRAME = textwrap.dedent(
+    """
+    import os, sys
+    import downstream.receipts
+
+    signals = [int(sys.argv.pop(1))]
+    write = downstream.receipts.append_durably
+
+    def signalling(path, line):
+        write(path, line)
+        if signals and b"keyframes" in line:
+            os.kill(os.getpid(), signals.pop())
+
+    downstream.receipts.append_durably = signalling
+    from downstream.cli import main
+
+    main()
+    """
+)
+"""The program, sent a signal when its receipts first tell of a keyframe."""
+
+
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
 def test_a_run_asked_to_end_gives_its_job_back_and_the_next_run_goes_on(home: Path, sent: signal.Signals) -> None:
     put(home, "test")
-    running = start(home, "process")
-    receipts = home / "streams/test/receipts.jsonl"
-    deadline = time.monotonic() + 60
-    while not (receipts.exists() and b"keyframes" in receipts.read_bytes()):
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    running.send_signal(sent)
 
-    _, said = running.communicate(timeout=60)
+    ended = subprocess.run(
+        [sys.executable, "-c", _SIGNALLED_AT_ITS_FIRST_KEYFRAME, str(int(sent)), "--home", str(home), "process"],
+        env=environment(**SMALL),
+        stderr=subprocess.PIPE,
+        timeout=120,
+        check=False,
+    )
 
-    assert running.returncode == 128 + sent
-    assert said == b""
+    assert ended.returncode == 128 + sent
+    assert ended.stderr == b""
     assert not list((home / "jobs/processing").iterdir())
     kept = outcomes(home, "test")
     assert start(home, "process").wait(120) == 0

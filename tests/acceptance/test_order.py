@@ -114,7 +114,7 @@ def test_an_order_that_needs_outside_services_waits_for_their_keys(
 
     first, second = run("process"), run("process")
 
-    assert "no keys for them are set" in first.stderr
+    assert "these keys are not set: GOOGLE_AI_API_KEY" in first.stderr
     assert second.stderr == ""  # told once, not at every tick
     assert (first.returncode, second.returncode) == (3, 3)
     assert (home / "jobs/pending/order.json").read_bytes() == before

@@ -250,3 +250,17 @@ def test_a_problem_names_every_field_and_repeats_no_value() -> None:
 
     assert "secret" not in text
     assert [part.split(":")[0] for part in text.split("; ")] == ["stream_id", "customer_email", "paid_at"]
+
+
+def test_what_went_back_is_the_last_total_and_settles_the_order_when_it_is_all() -> None:
+    job = parsed(paid_amount=49)
+    assert (job.refunded_minor, job.is_given_back) == (0, False)
+    for total, settled in ((1000, False), (4899, False), (4900, True)):
+        job = job.noting(What.REFUNDED, at=NOW, who="shop", evidence={"amount_minor": total})
+        assert (job.refunded_minor, job.is_given_back) == (total, settled)
+
+
+def test_who_never_paid_is_owed_nothing_and_an_unknown_amount_is_never_all_back() -> None:
+    assert parsed().is_given_back
+    assert parsed(paid_amount=0, paid_at="2026-01-06T14:00:00Z").is_given_back
+    assert not parsed(paid_at="2026-01-06T14:00:00Z").is_given_back

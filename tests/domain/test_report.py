@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from downstream.domain.forgotten import KeptPayment
 from downstream.domain.job import Entry, Job, State, What
+from downstream.domain.money import Money
 from downstream.domain.report import Event, Figures, Window, events, figures, oldest
 
 START = datetime(2026, 1, 5, 23, tzinfo=UTC)
@@ -105,3 +107,39 @@ def test_the_oldest_order_came_first_and_the_name_decides_between_equals() -> No
 
     assert oldest([late, early]) is early
     assert oldest([early, job("y", arrived_at=at(1))]) == job("y", arrived_at=at(1))
+
+
+def given_back(total_minor: int, hours: float) -> Entry:
+    """So much went back up to that hour."""
+    return Entry(at=at(hours), who="shop", what=What.REFUNDED, evidence={"amount_minor": total_minor})
+
+
+def test_what_went_back_is_taken_off_when_it_went_back() -> None:
+    jobs = [
+        job("full", given_back(4900, 2), paid_amount=49, paid_at=at(1)),
+        job("of-last-week", given_back(4900, 3), paid_amount=49, paid_at=at(-100)),
+        job("next-day", given_back(4900, 25), paid_amount=49, paid_at=at(4)),
+        job(
+            "in-parts", given_back(1000, -1), given_back(1500, 5), given_back(4900, 30), paid_amount=49, paid_at=at(-2)
+        ),
+        job("yen", given_back(300, 5), given_back(300, 6), paid_amount=4900, currency="jpy", paid_at=at(5)),
+    ]
+
+    found = figures(jobs, WINDOW)
+
+    assert found.revenue_minor == {"eur": 4900 + 4900 - 4900 - 4900 - 500, "jpy": 4600}
+    assert found.refunds == (Money("eur", 4900), Money("eur", 4900), Money("eur", 500), Money("jpy", 300))
+
+
+def test_the_money_of_orders_that_are_forgotten_still_counts() -> None:
+    kept = [
+        KeptPayment(amount_minor=4900, currency="eur", paid_at=at(1)),
+        KeptPayment(amount_minor=4900, currency="eur", paid_at=at(-1), refunded_minor=2000, refunded_at=at(2)),
+        KeptPayment(amount_minor=4900, currency="eur"),
+    ]
+
+    found = figures([job("other", paid_amount=10, paid_at=at(3))], WINDOW, kept)
+
+    assert (found.received, found.paid) == (2, 2)
+    assert found.revenue_minor == {"eur": 4900 - 2000 + 1000}
+    assert found.refunds == (Money("eur", 2000),)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import av
 import numpy as np
 import pytest
+from model_tools import Books
 from PIL import Image
 
 from downstream.domain.errors import PersonDecides
@@ -37,7 +38,7 @@ def keyframe(tmp_path: Path) -> Path:
 def drawn(folder: Path, prompt: str) -> Path:
     path = folder / "keyframe-01.png"
     request = KeyframeRequest("a-story", "01", prompt, "", PALETTE, 320, 180)
-    path.write_bytes(EmbeddedKeyframes().make(request).data)
+    path.write_bytes(EmbeddedKeyframes().make(request, Books()).data)
     return path
 
 
@@ -48,7 +49,7 @@ def asked(keyframe: Path, motion_type: MotionType = MotionType.PUSH_IN, intensit
 def filmed(request: ClipRequest) -> Frames:
     """Every frame of the clip in grey, decoded from the file to its end."""
     path = request.keyframe.with_suffix(".mp4")
-    EmbeddedClips().make(request, path)
+    EmbeddedClips().make(request, path, Books())
     return decoded(path)
 
 
@@ -84,7 +85,9 @@ def shift(first: NDArray[np.int16], last: NDArray[np.int16]) -> int:
 
 def test_a_clip_is_h264_of_the_size_rate_and_length_asked_for(keyframe: Path, tmp_path: Path) -> None:
     path = tmp_path / "clip.mp4"
-    EmbeddedClips().make(replace(asked(keyframe), seconds=1.3, frames_per_second=10, width=128, height=72), path)
+    EmbeddedClips().make(
+        replace(asked(keyframe), seconds=1.3, frames_per_second=10, width=128, height=72), path, Books()
+    )
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         seen = (stream.codec_context.name, stream.pix_fmt, stream.width, stream.height, stream.average_rate)
@@ -183,8 +186,8 @@ def test_a_long_clip_never_leaves_the_painted_world(keyframe: Path) -> None:
 def test_clips_filmed_at_once_are_the_same_as_one_by_one(keyframe: Path, tmp_path: Path) -> None:
     paths = [tmp_path / f"clip-{number}.mp4" for number in range(4)]
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda path: EmbeddedClips().make(asked(keyframe), path), paths))
-    EmbeddedClips().make(asked(keyframe), tmp_path / "alone.mp4")
+        list(pool.map(lambda path: EmbeddedClips().make(asked(keyframe), path, Books()), paths))
+    EmbeddedClips().make(asked(keyframe), tmp_path / "alone.mp4", Books())
     assert {path.read_bytes() for path in paths} == {(tmp_path / "alone.mp4").read_bytes()}
 
 
@@ -197,7 +200,7 @@ def test_a_keyframe_of_another_hand_is_for_a_person_to_decide(tmp_path: Path) ->
     foreign = tmp_path / "keyframe-07.png"
     Image.new("RGB", (320, 180), "teal").save(foreign)
     with pytest.raises(PersonDecides, match=r"keyframe-07\.png has no drawing recipe"):
-        EmbeddedClips().make(asked(foreign), tmp_path / "clip.mp4")
+        EmbeddedClips().make(asked(foreign), tmp_path / "clip.mp4", Books())
     assert list(tmp_path.iterdir()) == [foreign]
 
 
@@ -206,13 +209,13 @@ def test_a_broken_keyframe_is_for_a_person_to_decide(tmp_path: Path, data: bytes
     broken = tmp_path / "keyframe-07.png"
     broken.write_bytes(data)
     with pytest.raises(PersonDecides, match=r"keyframe-07\.png"):
-        EmbeddedClips().make(asked(broken), tmp_path / "clip.mp4")
+        EmbeddedClips().make(asked(broken), tmp_path / "clip.mp4", Books())
 
 
 def test_a_failed_clip_leaves_the_earlier_one_and_nothing_half_written(keyframe: Path, tmp_path: Path) -> None:
-    EmbeddedClips().make(asked(keyframe), tmp_path / "clip.mp4")
+    EmbeddedClips().make(asked(keyframe), tmp_path / "clip.mp4", Books())
     before = (tmp_path / "clip.mp4").read_bytes()
     with pytest.raises(av.FFmpegError):
-        EmbeddedClips().make(replace(asked(keyframe), width=321), tmp_path / "clip.mp4")
+        EmbeddedClips().make(replace(asked(keyframe), width=321), tmp_path / "clip.mp4", Books())
     assert (tmp_path / "clip.mp4").read_bytes() == before
     assert {path.suffix for path in tmp_path.iterdir()} == {".png", ".mp4"}

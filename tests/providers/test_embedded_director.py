@@ -12,6 +12,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from model_tools import Books
 
 from downstream.domain.ports import PlanRequest
 from downstream.domain.production import MotionType, TextType, segment_count_range
@@ -41,7 +42,7 @@ def declaration() -> Story:
 
 
 def plan(wanted: Story, take: int = 1) -> Production:
-    return EmbeddedDirector().plan(PlanRequest(wanted, take))
+    return EmbeddedDirector().plan(PlanRequest(wanted, take), Books())
 
 
 def texts(production: Production) -> list[str]:

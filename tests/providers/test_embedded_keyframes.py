@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from model_tools import Books
 from PIL import Image
 
 from downstream.domain.ports import KeyframeRequest, Picture
@@ -44,7 +45,7 @@ REQUEST = KeyframeRequest(
 
 
 def draw(request: KeyframeRequest = REQUEST) -> Picture:
-    return EmbeddedKeyframes().make(request)
+    return EmbeddedKeyframes().make(request, Books())
 
 
 def pixels(picture: Picture) -> NDArray[np.float64]:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from fractions import Fraction
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
+from disks import disk_of
 from PIL import Image
 
 from downstream.domain.errors import PersonDecides
@@ -23,9 +28,6 @@ from downstream.site.encode import (
     structural_similarity,
 )
 from downstream.site.marks import TRAINED_ALGORITHMIC_MEDIA, read_mark
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 CODECS = ("av1", "h264")
 
@@ -164,6 +166,23 @@ def test_a_wide_clip_with_odd_edges_is_brought_to_size(tmp_path: Path) -> None:
     assert (index["width"], index["height"], index["frames"]) == (1280, 720, 3)
 
 
+def test_nobody_is_kept_from_the_machine_afterwards(clips: dict[str, Path], tmp_path: Path) -> None:
+    before = scheduling()
+
+    encode_for_scrolling(clips["01"], tmp_path / "01")
+
+    assert scheduling() == before
+
+
+def scheduling() -> set[tuple[int, int]]:
+    """Policy and priority of this process's threads; SVT changes them where it may: for root."""
+    found = set()
+    for thread in (int(path.name) for path in Path("/proc/self/task").iterdir()):
+        with suppress(ProcessLookupError):  # it has ended in the meantime
+            found.add((os.sched_getscheduler(thread), os.sched_getparam(thread).sched_priority))
+    return found
+
+
 def test_nothing_is_printed(clips: dict[str, Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     encode_for_scrolling(clips["01"], tmp_path / "01")
 
@@ -181,6 +200,14 @@ def test_a_broken_clip_is_for_a_person_and_leaves_no_index(clips: dict[str, Path
     assert not (tmp_path / "out" / "index.json").exists()
 
 
+def test_a_full_disk_is_not_the_clips_fault(clips: dict[str, Path], tmp_path: Path) -> None:
+    with disk_of(tmp_path / "disk", 1) as disk:
+        (disk / "ballast").write_bytes(b"\1" * 1_015_808)  # all but eight pages
+
+        with pytest.raises(OSError, match="No space left"):
+            encode_for_scrolling(clips["01"], disk / "frames")
+
+
 def write_frames(path: Path, frames: list[Any]) -> Path:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=24, options={"crf": "20", "preset": "ultrafast"})
@@ -190,3 +217,25 @@ def write_frames(path: Path, frames: list[Any]) -> Path:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(array, format="rgb24")))
         container.mux(stream.encode(None))
     return path
+
+
+@pytest.mark.parametrize("rate", [Fraction(24), Fraction(25), Fraction(30), Fraction(24000, 1001)])
+def test_a_clip_keeps_its_pace_whatever_that_is(tmp_path: Path, rate: Fraction) -> None:
+    with av.open(str(tmp_path / "clip.mp4"), "w") as container:
+        stream: Any = container.add_stream("libx264", rate=rate)
+        stream.width, stream.height, stream.pix_fmt = 160, 90, "yuv420p"
+        for number in range(30):
+            picture = np.full((90, 160, 3), 40, np.uint8)
+            picture[number : number + 20, number * 3 : number * 3 + 30] = 200
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+
+    encode_for_scrolling(tmp_path / "clip.mp4", tmp_path / "frames")
+
+    assert (read_index(tmp_path / "frames")["frames"], read_index(tmp_path / "frames")["rate"]) == (
+        30,
+        [rate.numerator, rate.denominator],
+    )
+    for codec in CODECS:
+        times = [frame.time for frame in frames_of(tmp_path / "frames" / f"{codec}.mp4")]
+        assert times == pytest.approx([number / rate for number in range(30)], abs=0.001)

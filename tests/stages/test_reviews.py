@@ -9,16 +9,22 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import pytest
+from conftest import books
 
+from downstream.domain.forgotten import KeptPayment, Proof
 from downstream.domain.job import Entry, Failure, Job, State, What
 from downstream.domain.period import Period
 from downstream.domain.ports import Providers, Silence, Suppliers
 from downstream.heartbeat import write_heartbeat
+from downstream.holds import CANCELLED, DISPUTED, OPERATOR, REFUNDED, Hold, hold
+from downstream.ledger import Caps, Ledger
 from downstream.locks import Lock
 from downstream.log import open_log
 from downstream.queue import Queue
+from downstream.receipts import Attempt, Phase
 from downstream.settings import read_settings
 from downstream.stages.context import Context
 from downstream.stages.daily import daily
@@ -55,6 +61,7 @@ def context(home: Path, now: str, *, zone: str = "UTC", policy: str = "auto", li
         progress=Silence(),
         stage="daily",
         clock=lambda: moment,
+        **books(home),
     )
 
 
@@ -206,7 +213,12 @@ def test_what_needs_a_decision_comes_first_with_the_commands_for_it(business: Pa
         "**refused** failed"
     )
     assert "**refused** failed on 2026-01-06 12:00, paid 49.00 EUR: the filter said no" in decisions
-    for command in ("downstream show refused", "downstream retry refused", "refund: in", "`streams/refused`"):
+    for command in (
+        "downstream show refused",
+        "downstream retry refused",
+        "`downstream refund refused`",
+        "`streams/refused`",
+    ):
         assert command in decisions
     assert decisions.count("refund:") == 1  # nobody paid for the test
     assert "**failed/broken.json: it is not a JSON object**" in decisions
@@ -216,12 +228,36 @@ def test_what_needs_a_decision_comes_first_with_the_commands_for_it(business: Pa
 
 def test_where_nothing_needs_a_decision_the_review_says_so(home: Path) -> None:
     put(home, State.REVIEW, "made", arrived_at=moment("2026-01-06T10:00"))
-    put(home, State.PENDING, "paid", paid_amount=49, paid_at=moment("2026-01-06T10:00"))
+    put(home, State.PENDING, "paid", paid_amount=49, paid_at=moment("2026-01-06T22:30"))
     write_heartbeat(home, status="ACTIVE", renewed=moment("2026-01-01T00:00").date(), renew_days=30)
 
     written(home, Period.DAILY, "2026-01-06T23:00", live=True)
 
     assert section(report(home, Period.DAILY, "2026-01-06"), "Needs a decision") == "Nothing."
+
+
+def test_promises_to_customers_that_are_late_or_will_be_need_a_decision(home: Path) -> None:
+    put(home, State.PENDING, "late", paid_amount=49, paid_at=moment("2026-01-06T10:00"))
+    put(home, State.REVIEW, "soon", paid_amount=49, paid_at=moment("2026-01-06T21:15"))
+    put(home, State.PENDING, "in-time", paid_amount=49, paid_at=moment("2026-01-06T22:30"))
+    put(home, State.COMPLETED, "done", paid_amount=49, paid_at=moment("2026-01-06T10:00"))
+    write_heartbeat(home, status="ACTIVE", renewed=moment("2026-01-01T00:00").date(), renew_days=30)
+
+    written(home, Period.DAILY, "2026-01-06T23:00", live=True)
+
+    text = section(report(home, Period.DAILY, "2026-01-06"), "Needs a decision")
+    assert text.splitlines() == [
+        "**2 promise(s) to customers are broken, or nearly so**",
+        "",
+        (
+            "- late was promised by 2026-01-06 12:00 UTC and is not delivered: it lies in jobs/pending - "
+            "`downstream explain late`"
+        ),
+        (
+            "- soon is promised by 2026-01-06 23:15 UTC: 15 min are left, 20 needed, it lies in jobs/review - "
+            "`downstream explain soon`"
+        ),
+    ]
 
 
 def test_an_empty_house_has_a_review_too(home: Path) -> None:
@@ -285,6 +321,183 @@ def test_a_review_run_by_cron_on_the_day_the_clocks_change_is_final(home: Path, 
 
     assert json.loads((home / f"triggers/daily-{change}.done").read_bytes())["complete"] is True
     assert written(home, Period.DAILY, f"{change}T23:30", zone="Europe/Budapest") == []
+
+
+# --- money -----------------------------------------------------------------------------------------------------------
+
+
+def spent(home: Path, stream_id: str, call: str, when: str, micros: int, *, zone: str = "UTC") -> Attempt:
+    """A call of that price is reserved at that moment, on the clock of the zone; its attempt, to be settled."""
+    at = datetime.fromisoformat(when).replace(tzinfo=ZoneInfo(zone))
+    attempt = Attempt(call, "inputs", "minimax", 1, at, micros)
+    ledger(home, at, zone).reserve(stream_id, call, "inputs", 1, "minimax", micros)
+    return attempt
+
+
+def settled(home: Path, stream_id: str, attempt: Attempt, micros: int, *, exact: bool) -> None:
+    """The attempt's end is in the books."""
+    attempt.phase, attempt.cost_micros, attempt.exact = Phase.OUTCOME, micros, exact
+    ledger(home, attempt.began_at, "UTC").settle(stream_id, attempt)
+
+
+def ledger(home: Path, at: datetime, zone: str) -> Ledger:
+    """The installation's ledger at that moment."""
+    caps = Caps(per_call_micros=10**9, per_day_micros=10**9, per_month_micros=10**9)
+    return Ledger(home, caps=caps, timezone=zone, clock=lambda: at)
+
+
+def money(text: str) -> dict[str, tuple[str, str]]:
+    """The table of the money section."""
+    rows = [line for line in section(text, "Money").splitlines()[2:] if line.startswith("|")]
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in rows]
+    return {name: (this, before) for name, this, before in cells}
+
+
+def test_what_services_cost_stands_beside_what_was_received(business: Path) -> None:
+    settled(business, "yesterday", spent(business, "yesterday", "plan", "2026-01-05T10:00", 94_000), 4_000, exact=True)
+    plan = spent(business, "today", "plan", "2026-01-06T01:00", 94_000)
+    settled(business, "today", plan, 3_713, exact=True)
+    clip = spent(business, "today", "clips/01", "2026-01-06T01:10", 190_000)
+    settled(business, "today", clip, 190_000, exact=False)
+    settled(business, "free", spent(business, "free", "plan", "2026-01-06T01:20", 94_000), 0, exact=True)
+    spent(business, "refused", "clips/01", "2026-01-06T23:00", 40_001)
+    spent(business, "tomorrow", "clips/01", "2026-01-06T23:01", 190_000)
+
+    written(business, Period.DAILY, "2026-01-06T23:30")
+
+    text = report(business, Period.DAILY, "2026-01-06")
+    assert money(text) == {
+        "received, EUR": ("157.90 EUR", "98.00 EUR"),
+        "received, USD": ("20.00 USD", "0.00 USD"),
+        "spent on services": ("$0.233714", "$0.004"),
+        "of it assumed or lost": ("$0.19", "$0.00"),
+        "of it still open": ("$0.040001", "$0.00"),
+        "average of an order": ("$0.116857", "$0.004"),
+    }
+    assert section(text, "Money").endswith("The dearest orders:\n\n- today: $0.193713\n- refused: $0.040001")
+
+
+def test_weeks_and_months_add_up_what_lies_in_more_than_one_book(home: Path) -> None:
+    for number, when in enumerate(("2025-11-30T12:00", "2025-12-31T12:00", "2026-01-31T21:00", "2026-02-01T19:00"), 1):
+        spent(home, f"order-{number}", "plan", when, number)
+
+    written(home, Period.WEEKLY, "2026-02-01T20:00")
+    written(home, Period.MONTHLY, "2026-02-01T10:00")
+
+    assert money(report(home, Period.WEEKLY, "2026-W05"))["spent on services"] == ("$0.000007", "$0.00")
+    assert money(report(home, Period.MONTHLY, "2026-01"))["spent on services"] == ("$0.000003", "$0.000002")
+
+
+def test_only_the_five_dearest_orders_are_named(home: Path) -> None:
+    for number in range(1, 8):
+        spent(home, f"order-{number}", "plan", "2026-01-06T12:00", number * 1000)
+
+    written(home, Period.DAILY, "2026-01-06T23:00")
+
+    named = [line for line in report(home, Period.DAILY, "2026-01-06").splitlines() if line.startswith("- order-")]
+    assert named == [f"- order-{number}: $0.00{number}" for number in range(7, 2, -1)]
+
+
+def test_a_day_without_spending_says_so(home: Path) -> None:
+    written(home, Period.DAILY, "2026-01-06T23:00")
+
+    found = money(report(home, Period.DAILY, "2026-01-06"))
+
+    assert found["spent on services"] == ("$0.00", "$0.00")
+    assert found["average of an order"] == ("-", "-")
+    assert "dearest" not in report(home, Period.DAILY, "2026-01-06")
+
+
+# --- refunds and what stands still -----------------------------------------------------------------------------------
+
+
+def refunded(when: str, amount_minor: int) -> Entry:
+    """So much of the payment had gone back then."""
+    evidence = {"amount_minor": amount_minor, "currency": "eur"}
+    return Entry(at=moment(when), who="shop", what=What.REFUNDED, evidence=evidence)
+
+
+def test_refunds_are_taken_off_and_named_wherever_money_is_told(business: Path) -> None:
+    put(
+        business, State.COMPLETED, "refunded-today",
+        refunded("2026-01-06T15:00", 1000), refunded("2026-01-06T16:00", 4900),
+        paid_amount=49, paid_at=moment("2026-01-05T09:30"),
+    )  # fmt: skip
+
+    written(business, Period.DAILY, "2026-01-06T23:00")
+
+    text = report(business, Period.DAILY, "2026-01-06")
+    assert table(text)["revenue, EUR"] == ("108.90 EUR", "147.00 EUR")
+    assert table(text)["refunds, EUR"] == ("2: 49.00 EUR", "0: 0.00 EUR")
+    assert money(text)["received, EUR"] == ("108.90 EUR", "147.00 EUR")
+    assert money(text)["refunds, EUR"] == ("2: 49.00 EUR", "0: 0.00 EUR")
+    assert "- 01-06 16:00 refunded-today: refunded" in text
+
+
+def test_an_order_that_was_given_up_and_paid_back_needs_no_decision_and_one_that_is_owed_does(home: Path) -> None:
+    for name, kind, back in (("closed", "refunded", 4900), ("owed", "cancelled", 0), ("in-part", "withdrawn", 4899)):
+        put(
+            home, State.FAILED, name, refunded("2026-01-06T15:00", back),
+            failure=Failure(kind=kind, reason="over", at=moment("2026-01-06T12:00")),
+            paid_amount=49, paid_at=moment("2026-01-06T10:00"),
+        )  # fmt: skip
+    failure = Failure(kind="cancelled", reason="over", at=moment("2026-01-06T12:00"))
+    put(home, State.FAILED, "unpaid", failure=failure, arrived_at=moment("2026-01-06T10:00"))
+
+    written(home, Period.DAILY, "2026-01-06T23:00")
+
+    decisions = section(report(home, Period.DAILY, "2026-01-06"), "Needs a decision")
+    assert "`downstream refund owed`" in decisions
+    assert "`downstream refund in-part`" in decisions
+    assert "closed" not in decisions
+    assert "unpaid" not in decisions
+
+
+def test_an_order_whose_money_is_back_names_no_refund_any_more(home: Path) -> None:
+    failure = Failure(kind="rejected", reason="the judge said no", at=moment("2026-01-06T12:00"))
+    put(
+        home, State.FAILED, "bad", refunded("2026-01-06T15:00", 4900), failure=failure,
+        paid_amount=49, paid_at=moment("2026-01-06T10:00"),
+    )  # fmt: skip
+
+    written(home, Period.DAILY, "2026-01-06T23:00")
+
+    text = report(home, Period.DAILY, "2026-01-06")
+    assert "**bad** failed" in text
+    assert "downstream refund" not in text
+
+
+def test_held_orders_and_disputes_are_listed_with_the_next_step(home: Path) -> None:
+    for name, kind in (("asked", OPERATOR), ("bank", DISPUTED), ("back", REFUNDED), ("going", CANCELLED)):
+        hold(home, Hold(name, kind, f"the reason of {name}", "2026-01-06T12:00:00+00:00"))
+
+    written(home, Period.DAILY, "2026-01-06T23:00")
+
+    lines = section(report(home, Period.DAILY, "2026-01-06"), "Needs a decision").split("\n\n**")[0].splitlines()
+    assert lines[0] == "**2 order(s) stand still**"
+    assert lines[2].startswith("- asked: the reason of asked - `downstream release asked` lets it go on")
+    assert lines[3].startswith("- bank: the reason of bank - answer the dispute at the payment service; ")
+    assert len(lines) == 4
+
+
+def test_the_money_of_a_forgotten_order_stays_in_the_books(home: Path) -> None:
+    folder = home / "logs/forgotten"
+    folder.mkdir()
+    payment = KeptPayment(
+        amount_minor=4900, currency="eur", paid_at=moment("2026-01-06T10:00"),
+        refunded_minor=1900, refunded_at=moment("2026-01-06T11:00"),
+    )  # fmt: skip
+    for name, how in (("gone", "done"), ("going", "begun")):
+        proof = Proof(stream_id=name, status=how, command="x", begun_at=moment("2026-01-06T12:00"), kept=(payment,))
+        (folder / f"{name}.json").write_bytes(proof.to_json())
+    (folder / "spoilt.json").write_text("{")
+
+    written(home, Period.DAILY, "2026-01-06T23:00")
+
+    found = table(report(home, Period.DAILY, "2026-01-06"))
+    assert found["of them paid"] == ("1", "0")
+    assert found["revenue, EUR"] == ("30.00 EUR", "0.00 EUR")
+    assert found["refunds, EUR"] == ("1: 19.00 EUR", "0: 0.00 EUR")
 
 
 # --- which reviews are due -------------------------------------------------------------------------------------------

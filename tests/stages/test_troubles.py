@@ -10,9 +10,10 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from conftest import books
 
 from downstream.domain.errors import PersonDecides, Refused, StopRun, TryAgain
-from downstream.domain.ports import KeyframeRequest, Picture, Providers, Silence, Suppliers
+from downstream.domain.ports import Call, KeyframeRequest, Picture, Providers, Silence, Suppliers
 from downstream.log import open_log
 from downstream.providers.embedded.clips import EmbeddedClips
 from downstream.providers.embedded.director import EmbeddedDirector
@@ -36,22 +37,36 @@ class FaultyKeyframes:
     """Makes keyframes, except that segment 03 of the stream ``bad`` ends in ``error``."""
 
     name = "faulty keyframes"
+    by_reference = False
 
     def __init__(self, error: Exception) -> None:
         self._error = error
         self._real = EmbeddedKeyframes()
 
-    def make(self, request: KeyframeRequest) -> Picture:
+    def price_micros(self, _: KeyframeRequest) -> int:
+        """Nothing."""
+        return 0
+
+    def inputs(self, request: KeyframeRequest) -> object:
+        """All of it."""
+        return request
+
+    def make(self, request: KeyframeRequest, call: Call) -> Picture:
         """A keyframe, or the error."""
         if request.stream_id == "bad" and request.segment_id == "03":
             raise self._error
-        return self._real.make(request)
+        return self._real.make(request, call)
 
 
 def context(home: Path, error: Exception, now: datetime = NOW) -> Context:
     """A run whose keyframes go wrong in the stream ``bad``."""
     providers = Providers(
-        EmbeddedDirector(), FaultyKeyframes(error), EmbeddedClips(), EmbeddedHosting(home), EmbeddedMail(home)
+        "embedded",
+        EmbeddedDirector(),
+        FaultyKeyframes(error),
+        EmbeddedClips(),
+        EmbeddedHosting(home),
+        EmbeddedMail(home),
     )
     return Context(
         home=home,
@@ -62,6 +77,7 @@ def context(home: Path, error: Exception, now: datetime = NOW) -> Context:
         progress=Silence(),
         stage="process",
         clock=lambda: now,
+        **books(home),
     )
 
 
@@ -166,9 +182,9 @@ def test_what_stops_the_run_leaves_every_order_waiting_as_it_was(home: Path, err
 
 def test_a_pause_in_the_middle_stops_before_the_next_call(home: Path) -> None:
     class PausingKeyframes(FaultyKeyframes):
-        def make(self, request: KeyframeRequest) -> Picture:
+        def make(self, request: KeyframeRequest, call: Call) -> Picture:
             (home / "HEARTBEAT.md").write_text("Status: PAUSED\nRenewed: 2026-03-01\n")
-            return super().make(request)
+            return super().make(request, call)
 
     run = context(home, ValueError())
     providers = replace(run.suppliers.embedded(), keyframes=PausingKeyframes(ValueError()))

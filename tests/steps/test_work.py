@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from conftest import books
 
 from downstream.domain.errors import Interrupted, PersonDecides, StopRun, TryAgain
 from downstream.domain.job import Job
@@ -15,7 +17,7 @@ from downstream.domain.ports import Silence
 from downstream.log import open_log
 from downstream.receipts import Receipts
 from downstream.settings import Settings
-from downstream.steps.work import Made, Work
+from downstream.steps.work import Budget, Made, Pools, Work
 from downstream.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ def work(home: Path) -> Iterator[Work]:
 def bench(home: Path, pool: ThreadPoolExecutor) -> Work:
     """A bench as a new run would set it up."""
     workspace = Workspace(home, "test")
-    providers: Any = None
+    providers: Any = SimpleNamespace(origin="embedded")
     return Work(
         job=Job(stream_id="test", customer_email="test@test.com"),
         workspace=workspace,
@@ -42,8 +44,10 @@ def bench(home: Path, pool: ThreadPoolExecutor) -> Work:
         settings=Settings(),
         log=open_log(home, "processor"),
         progress=Silence(),
-        pool=pool,
+        pools=Pools(pool, pool),
+        budget=Budget(books(home)["ledger"], 0),
         check_running=lambda: None,
+        wait=lambda _: None,
     )
 
 

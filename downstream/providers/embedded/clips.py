@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from downstream.domain.ports import ClipRequest
+    from downstream.domain.ports import Call, ClipRequest
     from downstream.providers.embedded.pixels import Pixels
 
 
@@ -25,8 +25,17 @@ class EmbeddedClips:
     """Makes clips that begin as their keyframe."""
 
     name = "embedded clips"
+    exact = True
 
-    def make(self, request: ClipRequest, destination: Path) -> None:
+    def price_micros(self, _: ClipRequest) -> int:
+        """Nothing."""
+        return 0
+
+    def inputs(self, request: ClipRequest) -> object:
+        """All of it."""
+        return request
+
+    def make(self, request: ClipRequest, destination: Path, _: Call) -> None:
         """Leaves a whole H.264 MP4 at ``destination``.
 
         Raises:

@@ -29,7 +29,7 @@ from downstream.providers.embedded.vocabulary import Setting, Subject, TimeOfDay
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from downstream.domain.ports import PlanRequest
+    from downstream.domain.ports import Call, PlanRequest
     from downstream.domain.story import Story
 
 _TEXTURE = "fine grain, soft edges, haze between the layers"
@@ -89,7 +89,11 @@ class EmbeddedDirector:
 
     name = "embedded director"
 
-    def plan(self, request: PlanRequest) -> Production:
+    def price_micros(self, _: PlanRequest) -> int:
+        """Nothing."""
+        return 0
+
+    def plan(self, request: PlanRequest, _: Call) -> Production:
         """Returns the plan of a story; its sections are exact spans of the text."""
         story = request.story
         fewest, most = segment_count_range(story.words)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from downstream.domain.errors import TryAgain
+from downstream.domain.errors import PersonDecides, TryAgain
 from downstream.domain.ports import Published
 from downstream.files import private_folder, sync_folder, sync_tree, tree_sha256
+
+if TYPE_CHECKING:
+    from downstream.domain.ports import Call
 
 
 class EmbeddedHosting:
@@ -19,7 +23,7 @@ class EmbeddedHosting:
     def __init__(self, home: Path) -> None:
         self._streams = home.resolve() / "streams"
 
-    def publish(self, stream_id: str, folder: Path) -> Published:
+    def publish(self, stream_id: str, folder: Path, _: Call) -> Published:
         """``public/`` shows the files of ``folder``; the version before stays beside it."""
         stream = self._streams / stream_id
         version = tree_sha256(folder)[:16]
@@ -31,12 +35,18 @@ class EmbeddedHosting:
             sync_tree(unfinished)
             unfinished.rename(kept)
             sync_folder(kept.parent)
-        link = stream / ".public"
-        link.unlink(missing_ok=True)
-        link.symlink_to(f"published/{version}")
-        link.replace(stream / "public")
-        sync_folder(stream)
-        return Published((stream / "public" / "index.html").as_uri(), version)
+        return _show(stream, version)
+
+    def restore(self, stream_id: str, version: str, _: Call) -> Published:
+        """``public/`` shows an earlier version again.
+
+        Raises:
+            PersonDecides: that version is not kept.
+        """
+        stream = self._streams / stream_id
+        if not (stream / "published" / version).is_dir():
+            raise PersonDecides(f"streams/{stream_id}/published has no version {version}")
+        return _show(stream, version)
 
     def fetch(self, published: Published, path: str) -> bytes:
         """What lies in ``public/`` under that name."""
@@ -45,3 +55,16 @@ class EmbeddedHosting:
             return (page.parent / path).read_bytes() if path else page.read_bytes()
         except OSError as error:
             raise TryAgain(f"{published.address}: {path or 'the page'} cannot be read ({error.strerror})") from None
+
+    def forget(self, _: str) -> str:
+        """Pages never left the stream's folder."""
+        return "nothing was published outside this machine"
+
+
+def _show(stream: Path, version: str) -> Published:
+    link = stream / ".public"
+    link.unlink(missing_ok=True)
+    link.symlink_to(f"published/{version}")
+    link.replace(stream / "public")
+    sync_folder(stream)
+    return Published((stream / "public" / "index.html").as_uri(), version)

@@ -10,6 +10,7 @@ from PIL import Image, PngImagePlugin
 
 from downstream.domain.errors import PersonDecides
 from downstream.domain.ports import Picture
+from downstream.domain.troubles import is_machine_trouble
 from downstream.providers.embedded.film import View
 from downstream.providers.embedded.recipe import Recipe
 from downstream.providers.embedded.scenery import compose
@@ -17,7 +18,7 @@ from downstream.providers.embedded.scenery import compose
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from downstream.domain.ports import KeyframeRequest
+    from downstream.domain.ports import Call, KeyframeRequest
 
 _RECIPE = "DownStream drawing"
 """The PNG text chunk that carries the recipe, so that the clip can move through the very same drawing."""
@@ -27,8 +28,17 @@ class EmbeddedKeyframes:
     """Makes stills; the same request is the same picture, byte for byte."""
 
     name = "embedded keyframes"
+    by_reference = False
 
-    def make(self, request: KeyframeRequest) -> Picture:
+    def price_micros(self, _: KeyframeRequest) -> int:
+        """Nothing."""
+        return 0
+
+    def inputs(self, request: KeyframeRequest) -> object:
+        """All of it."""
+        return request
+
+    def make(self, request: KeyframeRequest, _: Call) -> Picture:
         """Returns one PNG that carries its recipe."""
         recipe = Recipe.of(request)
         pixels = next(compose(recipe, request.width, request.height).film([View()]))
@@ -50,6 +60,8 @@ def read_recipe(keyframe: Path) -> Recipe:
         with Image.open(keyframe) as image:
             return Recipe.from_text(str(image.info[_RECIPE]))
     except (OSError, KeyError, ValueError) as error:
+        if is_machine_trouble(error):
+            raise
         raise PersonDecides(
             f"{keyframe.name} has no drawing recipe inside, so the embedded clips cannot set it in motion: "
             "let the embedded keyframes draw it again, or use a live clip provider"

@@ -1,0 +1,1 @@
+"""Backups: everything the business needs, copied while it works on, verified, and put back."""

@@ -1,0 +1,5 @@
+"""Pages on Vercel."""
+
+from downstream.providers.vercel.hosting import VercelHosting
+
+__all__ = ["VercelHosting"]

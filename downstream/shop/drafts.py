@@ -1,0 +1,40 @@
+"""What is typed into the order form, kept until it is paid for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from downstream.domain.errors import PersonDecides
+
+if TYPE_CHECKING:
+    from downstream.domain.order import Order, Typed
+    from downstream.shop.shop import Shop
+
+
+class Closed(PersonDecides):
+    """The order is a job already: its words stand."""
+
+
+def keep(shop: Shop, order: Order, typed: Typed) -> Order:
+    """What was typed is on the disk.
+
+    Raises:
+        Closed: the order is a job already.
+    """
+    with shop.orders.changing(order.stream_id):
+        now = shop.clock()
+        kept = still_open(shop, order).model_copy(update={"typed": typed, "changed_at": now})
+        shop.orders.save(kept)
+        return kept
+
+
+def still_open(shop: Shop, order: Order) -> Order:
+    """The order as it is on the disk now, to be changed by who is ``changing`` it.
+
+    Raises:
+        Closed: it is a job already, or was given up.
+    """
+    current = shop.orders.read(order.stream_id)
+    if current is None or current.ordered_at is not None:
+        raise Closed(f"{order.stream_id} is ordered already")
+    return current

@@ -1,0 +1,109 @@
+"""What the shop still has to do for an order - a letter, a refund - as a file in ``jobs/.errands/``.
+
+An errand is on the disk before what it follows from is told to anybody; whoever comes first works it off: the thread of
+``downstream serve``, or the next ``downstream process``. What an errand does leaves a receipt in the stream's
+``shop.jsonl``, so it is done once however often it is begun.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from downstream.files import private_folder, write_durably
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from pydantic import JsonValue
+
+CONFIRM = "confirm"
+"""The letter that says: we have your order."""
+PAYMENT_FAILED = "payment_failed"
+"""The letter that says: your bank did not pay."""
+REFUND = "refund"
+"""The money goes back, all that is left of it."""
+REFUNDED = "refunded"
+"""The job says so, and the customer gets a letter where the refund was ours."""
+
+FIRST_WAIT = timedelta(seconds=30)
+LONGEST_WAIT = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """One thing to do for one order."""
+
+    stream_id: str
+    kind: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    tries: int = 0
+
+
+def put(home: Path, stream_id: str, kind: str, now: datetime, **facts: JsonValue) -> None:
+    """The errand is on the disk and will be done. Only who is ``changing`` the order may put it."""
+    _save(home, Errand(stream_id, kind, facts), now)
+
+
+def due(home: Path, now: datetime) -> Iterator[Errand]:
+    """The errands whose time has come."""
+    folder = _folder(home)
+    if not folder.is_dir():
+        return
+    for path in sorted(folder.glob("[!.]*.json")):
+        stream_id, _, kind = path.stem.partition(".")
+        try:
+            found = json.loads(path.read_bytes())
+            not_before = datetime.fromisoformat(found["not_before"])
+        except FileNotFoundError:
+            continue  # somebody else did it
+        except (ValueError, LookupError, TypeError):
+            found, not_before = {}, now  # it says by its name what is to be done
+        # A clock that was set back must not put it off for long.
+        if not_before <= now or not_before - now > LONGEST_WAIT:
+            yield Errand(stream_id, kind, dict(found.get("facts") or {}), int(found.get("tries") or 0))
+
+
+def is_waiting(home: Path, errand: Errand) -> bool:
+    """It is still to be done."""
+    return _path(home, errand).exists()
+
+
+def put_off(home: Path, errand: Errand, now: datetime) -> None:
+    """It waits for a later try, twice as long each time."""
+    wait = min(FIRST_WAIT * 2 ** min(errand.tries, 10), LONGEST_WAIT)
+    _save(home, Errand(errand.stream_id, errand.kind, errand.facts, errand.tries + 1), now + wait)
+
+
+def done(home: Path, errand: Errand) -> None:
+    """Nothing is left to do. Losing this to a power cut does it again, which its receipt makes harmless."""
+    _path(home, errand).unlink(missing_ok=True)
+
+
+def give_up(home: Path, errand: Errand) -> None:
+    """It cannot be done; it is kept beside the others as ``.refused``."""
+    path = _path(home, errand)
+    path.rename(path.with_suffix(".refused"))
+
+
+def is_empty(home: Path) -> bool:
+    """Nothing is to be done."""
+    folder = _folder(home)
+    return not folder.is_dir() or not any(path.suffix == ".json" for path in folder.iterdir())
+
+
+def _save(home: Path, errand: Errand, not_before: datetime) -> None:
+    private_folder(_folder(home))
+    document = {"not_before": not_before.isoformat(), "tries": errand.tries, "facts": dict(errand.facts)}
+    write_durably(_path(home, errand), json.dumps(document, indent=1).encode())
+
+
+def _folder(home: Path) -> Path:
+    return home / "jobs" / ".errands"
+
+
+def _path(home: Path, errand: Errand) -> Path:
+    return _folder(home) / f"{errand.stream_id}.{errand.kind}.json"

@@ -1,0 +1,69 @@
+"""What the payment service has against what we have; a gap is healed by the function that the webhook calls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from downstream.shop.events import carry_out, is_kept, keep
+from downstream.shop.fulfil import fulfil
+from downstream.shop.watch import days_to_look_back, succeeded
+
+if TYPE_CHECKING:
+    from downstream.shop.shop import Shop
+
+
+@dataclass
+class Reconciled:
+    """What was looked at, and what was healed."""
+
+    days: int = 0
+    """How far back it was looked."""
+    sessions: int = 0
+    """Paid ones of ours."""
+    healed: list[str] = field(default_factory=list)
+    """Orders whose job was missing."""
+    events: int = 0
+    """Refunds and disputes that nobody had told us of."""
+    expired: list[str] = field(default_factory=list)
+    """Drafts that were too old."""
+
+
+def reconcile(shop: Shop, *, days: int | None = None) -> Reconciled:
+    """Every paid session of the last ``days`` is a job, and every refund and dispute holds its order up.
+
+    Without ``days`` it looks back to before the last look that came to its end.
+
+    Raises:
+        TryAgain: the payment service does not answer, or somebody else has an order in hand.
+        Misconfigured: its key is wrong.
+    """
+    now, found = shop.clock(), Reconciled()
+    if shop.payments is None:
+        found.expired = shop.orders.expire(now)
+        return found
+    found.days = days_to_look_back(shop.home, now.timestamp()) if days is None else days
+    since = now - timedelta(days=found.days)
+    # Money taken back first: an order that is found only now must not be begun.
+    for event in shop.payments.money_events(since):
+        if not is_kept(shop, event):
+            carry_out(shop, event, "reconcile")
+            keep(shop, event)
+            found.events += 1
+    for session in shop.payments.completed_sessions(since):
+        if session.stream_id and session.is_paid:
+            found.sessions += 1
+            if fulfil(shop, session, "reconcile"):
+                found.healed.append(session.stream_id)
+                shop.tell(
+                    f"reconciled.{session.session_id}",
+                    f"{session.stream_id} was paid for and nobody told us; it is a job now. Is the webhook set up, and "
+                    "does it reach this server? See: downstream doctor",
+                )
+    # Only after the service has answered: to a machine whose clock is far ahead, every draft is old, and no certificate
+    # of a service is valid.
+    found.expired = shop.orders.expire(now)
+    succeeded(shop.home, now.timestamp())
+    shop.log.info("shop.reconciled", sessions=found.sessions, healed=len(found.healed), events=found.events)
+    return found

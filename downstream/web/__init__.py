@@ -1,0 +1,1 @@
+"""The shop door: the order form, the status page and the webhook, for `downstream serve`."""

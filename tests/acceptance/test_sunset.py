@@ -1,0 +1,161 @@
+"""The shop is closed for good: everybody who paid gets a page or the money, once, and nobody can pay any more."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+from conftest import environment
+from fakes.smtp import FakeSmtp
+from fakes.stripe import FakeStripe
+from served import at_checkout, core, jobs, serving, shop_environment
+
+from downstream.heartbeat import read_heartbeat
+from downstream.holds import DISPUTED, REFUNDED, Hold, hold
+from downstream.shop.reconcile import reconcile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from downstream.shop.shop import Shop
+
+    Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@dataclass
+class Evening:
+    """A shop with an order of every kind."""
+
+    home: Path
+    shop: Shop
+    account: FakeStripe
+    mail: FakeSmtp
+    settings: dict[str, str]
+    ids: dict[str, str]
+    sessions: dict[str, str]
+
+    def sunset(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "downstream", "--home", str(self.home), "sunset", *arguments]
+        env = environment(**self.settings)
+        return subprocess.run(command, capture_output=True, text=True, env=env, input="", timeout=120, check=False)
+
+    def refunds(self) -> list[int]:
+        return [one["amount"] for one in self.account.refunds.values()]
+
+    def subjects(self) -> list[str]:
+        return sorted(str(letter.message["Subject"]).partition(":")[0] for letter in self.mail.letters)
+
+
+@pytest.fixture
+def evening(home: Path, run: Run) -> Iterator[Evening]:
+    with FakeStripe() as account, FakeSmtp() as mail:
+        settings = shop_environment(account, mail)
+        shop = core(home, settings)
+        ids, sessions = {}, {}
+        for kind in ("waiting", "failed", "disputed", "page open", "delivered"):
+            order, sessions[kind] = at_checkout(shop)
+            ids[kind] = order.stream_id
+            if kind != "page open":
+                account.pay(sessions[kind])
+        reconcile(shop)
+        run("process", **settings)  # sends the letters; there is nobody to make the pages
+        mail.letters.clear()
+        run("cancel", ids["failed"], "--reason", "the service refuses it", **settings)
+        hold(home, Hold(ids["disputed"], DISPUTED, "the customer's bank wants it back", datetime.now(UTC).isoformat()))
+        done = home / "jobs" / "pending" / f"{ids['delivered']}.json"
+        done.rename(home / "jobs" / "completed" / done.name)
+        yield Evening(home, shop, account, mail, settings, ids, sessions)
+        assert account.violations == []
+
+
+def test_it_shows_what_is_owed_and_changes_nothing_until_it_may(evening: Evening) -> None:
+    before = jobs(evening.home)
+
+    ended = evening.sunset()
+
+    assert ended.returncode == 1  # nobody said yes
+    for way, kind in (("finish", "waiting"), ("refund", "failed"), ("decide", "disputed")):
+        assert f"{way:<7} {evening.ids[kind]}  49.00 EUR  jobs/" in ended.stdout
+    assert "failed: the service refuses it" in ended.stdout
+    assert "1 payment page(s) are open and will be closed" in ended.stdout
+    assert evening.ids["delivered"] not in ended.stdout
+    assert jobs(evening.home) == before
+    assert evening.refunds() == []
+    assert not read_heartbeat(evening.home, datetime.now(UTC)).is_sunset
+
+
+def test_the_shop_closes_what_failed_is_refunded_and_the_rest_is_finished(evening: Evening, run: Run) -> None:
+    ended = evening.sunset("--yes")
+
+    assert ended.returncode == 7
+    assert "1 payment page(s) closed, 1 order(s) refunded" in ended.stdout
+    assert evening.refunds() == [4900]
+    assert evening.subjects() == ["Your money is on its way back"]
+    assert evening.account.sessions[evening.sessions["page open"]]["status"] == "expired"
+    assert jobs(evening.home)[evening.ids["waiting"]] == ["pending"]
+    assert "SUNSET" in run("heartbeat", "renew", **evening.settings).stdout
+    run("heartbeat", "pause", **evening.settings)
+    assert "SUNSET" in run("heartbeat", "resume", **evening.settings).stdout
+    with serving(evening.home, evening.settings) as served:
+        assert 'name="title"' not in served.ask("GET", "/").text
+
+    again = evening.sunset("--yes", "--refund", evening.ids["disputed"], "--refund", "all")
+    assert again.returncode == 0
+    last = evening.sunset()
+
+    assert evening.refunds() == [4900, 4900, 4900]
+    assert last.returncode == 0
+    assert "nothing is owed to anybody" in last.stdout
+    assert "remove the webhook endpoint" in last.stdout
+    assert "active" in run("heartbeat", "resume", "--reopen", **evening.settings).stdout
+
+
+def test_who_pays_in_the_last_moment_is_served(evening: Evening) -> None:
+    evening.account.pay(evening.sessions["page open"])
+
+    ended = evening.sunset("--yes")
+
+    assert f"{evening.ids['page open']} was paid for before its page could be closed" in ended.stdout
+    assert jobs(evening.home)[evening.ids["page open"]] == ["pending"]
+
+
+def test_an_unknown_order_is_told_before_anything_happens(evening: Evening) -> None:
+    ended = evening.sunset("--yes", "--refund", "nobody")
+
+    assert ended.returncode == 4
+    assert "nobody: no such paid order is open" in ended.stderr
+    assert evening.refunds() == []
+
+
+def test_killed_at_any_time_and_run_twice_at_once_money_goes_back_once(evening: Evening) -> None:
+    command = [sys.executable, "-m", "downstream", "--home", str(evening.home), "sunset", "--yes", "--refund", "all"]
+    for seconds in (0.4, 0.7, 0.8, 0.9, 1.0, 1.2):
+        process = subprocess.Popen(command, env=environment(**evening.settings), stdout=subprocess.DEVNULL)
+        time.sleep(seconds)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+    with ThreadPoolExecutor(2) as operators:
+        list(operators.map(lambda _: evening.sunset("--yes", "--refund", "all"), range(2)))
+    evening.sunset("--yes", "--refund", "all")
+
+    assert evening.refunds() == [4900, 4900]
+    assert evening.subjects() == ["Your money is on its way back"] * 2
+
+
+def test_a_refund_that_was_cut_off_is_carried_on(evening: Evening) -> None:
+    at = datetime.now(UTC).isoformat()
+    hold(evening.home, Hold(evening.ids["waiting"], REFUNDED, "its payment is refunded", at))  # and no more was done
+
+    ended = evening.sunset("--yes")
+
+    assert f"refund  {evening.ids['waiting']}" in ended.stdout
+    assert evening.refunds() == [4900, 4900]

@@ -1,0 +1,330 @@
+"""Money goes back once, whoever asks and whatever is lost; what was refunded or is disputed is never made."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+from fakes.service import Fault
+from fakes.smtp import MailFault
+from fakes.stripe import CREATE_REFUND, pending_refund
+
+from downstream.domain.errors import DownstreamError, Misconfigured, PersonDecides, TryAgain, Unknown
+from downstream.domain.job import Job
+from downstream.holds import DISPUTED, PART_REFUNDED, REFUNDED, find_hold
+from downstream.shop import counter as errand_counter
+from downstream.shop import errands
+from downstream.shop.reconcile import reconcile
+from downstream.shop.refund import account, refund
+from downstream.shop.standing import Stage, standing
+from downstream.shop.withdraw import TooLate, withdraw
+
+if TYPE_CHECKING:
+    from conftest import Counter  # the shop's
+
+    from downstream.domain.order import Order
+    from downstream.shop.shop import Shop
+
+
+def paid(counter: Counter) -> tuple[Order, str]:
+    """An order that is paid for and waits, and its payment."""
+    order, session = counter.at_checkout()
+    counter.stripe.pay(session)
+    counter.tell_all()
+    errand_counter.work_off(counter.shop)
+    counter.smtp.letters.clear()
+    return counter.order(order), counter.stripe.sessions[session]["payment_intent"]
+
+
+def refunded_cents(counter: Counter) -> int:
+    """What the payment service has given back in all."""
+    return sum(one["amount"] for one in counter.stripe.refunds.values() if one["status"] in {"succeeded", "pending"})
+
+
+def kind_of_hold(counter: Counter, order: Order) -> str:
+    held = find_hold(counter.home, order.stream_id)
+    return held.kind if held else ""
+
+
+def test_a_refund_closes_the_order_and_the_customer_reads_of_it(counter: Counter) -> None:
+    order, _ = paid(counter)
+
+    made = refund(counter.shop, order.stream_id)
+    errand_counter.work_off(counter.shop)
+    counter.tell_all()
+    errand_counter.work_off(counter.shop)
+
+    assert made is not None
+    assert str(made.amount) == "49.00 EUR"
+    assert counter.jobs() == {"failed": [order.stream_id]}
+    assert counter.job(order.stream_id)["failure"]["kind"] == "refunded"
+    assert kind_of_hold(counter, order) == REFUNDED
+    assert refunded_cents(counter) == 4900
+    (letter,) = counter.smtp.letters
+    assert letter.message["Subject"] == "Your money is on its way back: 49.00 EUR"
+    assert counter.told == []  # it was us
+    assert standing(counter.shop, order).stage is Stage.WITHDRAWN
+    assert account(counter.shop, order.stream_id).left.amount_minor == 0
+
+
+def test_two_operators_at_once_refund_once(counter: Counter) -> None:
+    order, _ = paid(counter)
+
+    with ThreadPoolExecutor(8) as operators:
+        made = list(operators.map(lambda _: refund(counter.shop, order.stream_id), range(8)))
+    errand_counter.work_off(counter.shop)
+
+    assert refunded_cents(counter) == 4900
+    assert len(counter.stripe.refunds) == 1
+    assert sum(1 for one in made if one) == 1
+    assert len(counter.smtp.letters) == 1
+
+
+def test_a_lost_answer_is_asked_for_again_and_nothing_is_given_twice(counter: Counter) -> None:
+    order, _ = paid(counter)
+    counter.stripe.fail_next(Fault.lose_reply(), operations={CREATE_REFUND})
+
+    with pytest.raises(Unknown):
+        refund(counter.shop, order.stream_id)
+    assert kind_of_hold(counter, order) == REFUNDED
+    refund(counter.shop, order.stream_id)
+    errand_counter.work_off(counter.shop)
+
+    assert refunded_cents(counter) == 4900
+    assert len(counter.stripe.refunds) == 1
+    assert len(counter.smtp.letters) == 1
+
+
+@pytest.mark.parametrize("status", [500, 503])
+def test_a_service_that_says_no_for_now_is_asked_again_later(counter: Counter, status: int) -> None:
+    order, _ = paid(counter)
+    counter.stripe.fail_next(Fault.status(status), operations={CREATE_REFUND}, times=50)
+
+    with pytest.raises(DownstreamError):
+        refund(counter.shop, order.stream_id)
+    counter.stripe.clear_faults()
+    refund(counter.shop, order.stream_id)
+
+    assert refunded_cents(counter) == 4900
+
+
+def test_what_is_left_of_a_part_refund_goes_back(counter: Counter) -> None:
+    order, payment = paid(counter)
+    counter.stripe.refund_by_hand(payment, 1000)
+    assert str(account(counter.shop, order.stream_id).left) == "39.00 EUR"
+
+    made = refund(counter.shop, order.stream_id)
+
+    assert made is not None
+    assert made.amount.amount_minor == 3900
+    assert refunded_cents(counter) == 4900
+
+
+def test_a_refund_that_the_bank_turned_down_can_be_made_again(counter: Counter) -> None:
+    order, _ = paid(counter)
+    counter.stripe.fail_next(pending_refund())
+    first = refund(counter.shop, order.stream_id)
+    assert first is not None
+    counter.stripe.fail_refund(first.refund_id)
+    counter.tell_all()
+    assert any("did not reach the customer" in sentence for sentence in counter.told)
+
+    again = refund(counter.shop, order.stream_id)
+
+    assert again is not None
+    assert again.refund_id != first.refund_id
+    assert refunded_cents(counter) == 4900
+
+
+def test_a_disputed_payment_is_left_to_the_bank(counter: Counter) -> None:
+    order, payment = paid(counter)
+    counter.stripe.dispute(payment)
+
+    with pytest.raises(PersonDecides, match="disputed"):
+        refund(counter.shop, order.stream_id)
+
+    assert refunded_cents(counter) == 0
+
+
+def test_what_was_not_paid_for_here_cannot_be_given_back(counter: Counter, demo: Shop) -> None:
+    counter.shop.queue.enqueue(Job(stream_id="by-hand", customer_email="a@b.example", paid_amount=49))
+
+    with pytest.raises(PersonDecides, match="was not paid for in this shop"):
+        refund(counter.shop, "by-hand")
+    with pytest.raises(Misconfigured, match="STRIPE_API_KEY"):
+        refund(demo, "by-hand")
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_refund_at_the_payment_service_stops_the_order_and_is_told_once(counter: Counter, times: int) -> None:
+    order, payment = paid(counter)
+    counter.stripe.refund_by_hand(payment)
+
+    for _ in range(times):
+        counter.tell_all()
+        errand_counter.work_off(counter.shop)
+
+    assert kind_of_hold(counter, order) == REFUNDED
+    assert counter.jobs() == {"failed": [order.stream_id]}
+    assert counter.told
+    assert len(counter.told) == len(set(counter.told)) <= 2
+    assert counter.smtp.letters == []  # whoever did it there tells the customer
+    history = counter.job(order.stream_id)["history"]
+    assert [entry["evidence"]["amount_minor"] for entry in history if entry["what"] == "refunded"] == [4900]
+
+
+def test_a_part_refund_or_a_dispute_holds_the_order_where_it_is(counter: Counter) -> None:
+    refunded, payment = paid(counter)
+    counter.stripe.refund_by_hand(payment, 500)
+    disputed, other = paid(counter)
+    counter.stripe.dispute(other)
+
+    counter.tell_all()
+    errand_counter.work_off(counter.shop)
+
+    assert kind_of_hold(counter, refunded) == PART_REFUNDED
+    assert kind_of_hold(counter, disputed) == DISPUTED
+    assert counter.jobs() == {"pending": sorted([refunded.stream_id, disputed.stream_id])}
+    assert counter.shop.queue.claim_next(live=True, now=counter.shop.clock()) is None
+    counter.stripe.close_dispute(other, "won")
+    counter.tell_all()
+    assert any(f"downstream release {disputed.stream_id}" in sentence for sentence in counter.told)
+    assert kind_of_hold(counter, disputed) == DISPUTED
+
+
+def test_told_of_the_refund_before_the_payment_the_order_is_never_begun(counter: Counter) -> None:
+    order, session = counter.at_checkout()
+    counter.stripe.pay(session)
+    counter.stripe.refund_by_hand(counter.stripe.sessions[session]["payment_intent"])
+
+    for event in reversed(counter.stripe.events):
+        counter.tell(event)
+    assert counter.shop.queue.claim_next(live=True, now=counter.shop.clock()) is None
+    errand_counter.work_off(counter.shop)
+
+    assert kind_of_hold(counter, order) == REFUNDED
+
+
+def test_a_withdrawal_gives_the_order_up_and_the_money_back_by_itself(counter: Counter) -> None:
+    order, _ = paid(counter)
+    assert standing(counter.shop, order).may_withdraw
+
+    withdraw(counter.shop, order)
+    with pytest.raises(TooLate):
+        withdraw(counter.shop, order)
+    for _ in range(3):
+        errand_counter.work_off(counter.shop)
+
+    assert counter.jobs() == {"failed": [order.stream_id]}
+    assert counter.job(order.stream_id)["failure"]["kind"] == "withdrawn"
+    assert refunded_cents(counter) == 4900
+    assert [letter.message["Subject"] for letter in counter.smtp.letters] == [
+        "Your money is on its way back: 49.00 EUR"
+    ]
+    assert not standing(counter.shop, order).may_withdraw
+
+
+def test_nobody_withdraws_once_work_has_begun(counter: Counter) -> None:
+    order, _ = paid(counter)
+    claim = counter.shop.queue.claim_next(live=True, now=counter.shop.clock())
+    assert claim is not None
+    with pytest.raises(TooLate):
+        withdraw(counter.shop, order)
+    (counter.home / "streams" / order.stream_id / "receipts.jsonl").write_text("{}\n")
+    claim.give_back()
+
+    assert not standing(counter.shop, order).may_withdraw
+    with pytest.raises(TooLate):
+        withdraw(counter.shop, order)
+
+    assert counter.jobs() == {"pending": [order.stream_id]}
+    assert refunded_cents(counter) == 0
+
+
+def soon(counter: Counter) -> None:
+    """What was put off is due now."""
+    for path in (counter.home / "jobs" / ".errands").glob("*.json"):
+        errand = json.loads(path.read_bytes())
+        path.write_text(json.dumps(errand | {"not_before": counter.shop.clock().isoformat()}))
+
+
+def test_a_mail_server_that_says_no_for_now_delays_a_letter(counter: Counter) -> None:
+    _, session = counter.at_checkout()
+    counter.stripe.pay(session)
+    counter.tell_all()
+    counter.smtp.fail_next(MailFault.refuse("RCPT", "451 4.3.0 Try again later"))
+
+    assert errand_counter.work_off(counter.shop) == 0
+    assert errand_counter.work_off(counter.shop) == 0  # it is put off
+    soon(counter)
+    assert errand_counter.work_off(counter.shop) == 1
+
+    assert len(counter.smtp.letters) == 1
+    assert errands.is_empty(counter.home)
+
+
+def test_a_letter_whose_acceptance_got_lost_is_sent_once_more_and_known_as_the_same(counter: Counter) -> None:
+    _, session = counter.at_checkout()
+    counter.stripe.pay(session)
+    counter.tell_all()
+    counter.smtp.fail_next(MailFault.drop_after_data())
+
+    errand_counter.work_off(counter.shop)
+    soon(counter)
+    errand_counter.work_off(counter.shop)
+
+    first, second = counter.smtp.letters
+    assert first.message["Message-ID"] == second.message["Message-ID"]
+    assert errands.is_empty(counter.home)
+
+
+def test_an_address_that_is_refused_reaches_the_operator(counter: Counter) -> None:
+    order, session = counter.at_checkout()
+    counter.stripe.pay(session)
+    counter.tell_all()
+    counter.smtp.fail_next(MailFault.refuse("RCPT", "550 5.1.1 No such user"))
+
+    errand_counter.work_off(counter.shop)
+
+    (told,) = counter.told
+    assert told.startswith(f"{order.stream_id}: confirm is not done")
+    assert errands.is_empty(counter.home)
+    assert [path.name for path in (counter.home / "jobs" / ".errands").glob("*.refused")] == [
+        f"{order.stream_id}.confirm.refused"
+    ]
+
+
+def test_a_reconciliation_finds_what_nobody_told(counter: Counter) -> None:
+    found, session = counter.at_checkout()
+    counter.stripe.pay(session)
+    gone, other = counter.at_checkout()
+    counter.stripe.pay(other)
+    counter.stripe.refund_by_hand(counter.stripe.sessions[other]["payment_intent"])
+    unpaid, _ = counter.at_checkout()
+    late, waiting = counter.at_checkout()
+    counter.stripe.pay(waiting, method="delayed")
+
+    first = reconcile(counter.shop)
+    second = reconcile(counter.shop)
+
+    assert sorted(first.healed) == sorted([found.stream_id, gone.stream_id])
+    assert (first.sessions, second.sessions, second.healed, second.events) == (2, 2, [], 0)
+    assert {unpaid.stream_id, late.stream_id} == set(counter.shop.orders.drafts())
+    assert kind_of_hold(counter, gone) == REFUNDED
+    claim = counter.shop.queue.claim_next(live=True, now=counter.shop.clock())
+    assert claim is not None
+    assert claim.job.stream_id == found.stream_id
+    assert len([sentence for sentence in counter.told if "nobody told us" in sentence]) == 2
+
+
+def test_a_payment_service_that_is_down_stops_no_reconciliation_for_good(counter: Counter) -> None:
+    order, session = counter.at_checkout()
+    counter.stripe.pay(session)
+    counter.stripe.fail_next(Fault.status(503), operations={"GetEvents", "GetCheckoutSessions"}, times=100)
+    with pytest.raises(TryAgain):
+        reconcile(counter.shop)
+    counter.stripe.clear_faults()
+
+    assert reconcile(counter.shop).healed == [order.stream_id]
