@@ -24,7 +24,7 @@ readonly home templates=$home/downstream/server environments=$home/.venvs
 readonly code=(.ci .git .gitignore CHANGELOG.md README.md bench docs downstream pyproject.toml setup_hetzner.sh tests)
 readonly data=(jobs streams logs triggers HEARTBEAT.md .env .env.example crontab.txt)
 readonly unit=downstream.service site=/etc/caddy/downstream.caddy
-domain='' dry_run=no uninstall=no
+domain='' domain_before='' dry_run=no uninstall=no
 
 usage() {
     cat <<'TEXT'
@@ -145,6 +145,11 @@ write_as_user() {
     as_user sh -c 'umask 077 && cat >"$1.new" && chmod "$2" "$1.new" && mv -f "$1.new" "$1"' sh "$1" "$3" <"$2"
 }
 
+# Root reads with the user's rights, too: the file may be a link to one that is not the user's to read.
+read_as_user() {
+    if id "$user" >/dev/null 2>&1; then as_user cat "$home/$1" 2>/dev/null; else cat "$home/$1" 2>/dev/null; fi
+}
+
 as_user() { runuser -u "$user" -- env -i HOME="$home" PATH=/usr/bin:/bin LANG=C.UTF-8 "$@"; }
 
 downstream() { as_user "$home/.venv/bin/downstream" --home "$home" "$@"; }
@@ -194,9 +199,10 @@ read_arguments() {
         esac
         shift || die "--domain needs a name"
     done
-    if [ -z "$domain" ] && [ -f "$site" ]; then domain=$(sed -n 's/^\([^ #]*\) {$/\1/p;T;q' "$site"); fi
+    if [ -f "$site" ]; then domain_before=$(sed -n 's/^\([^ #]*\) {$/\1/p;T;q' "$site"); fi
+    domain=${domain:-$domain_before}
     [[ $domain =~ ^[A-Za-z0-9.-]*$ ]] || die "$domain is not the name of a domain"
-    readonly domain dry_run uninstall
+    readonly domain domain_before dry_run uninstall
 }
 
 check_system() {
@@ -324,10 +330,14 @@ write_settings() {
         cp "$home/.env.example" "$work/env.example" # before there is a program
     fi
     put_for_user .env.example "$work/env.example" 644
-    cp "$home/.env" "$new" 2>/dev/null || cp "$work/env.example" "$new"
-    if [ -n "$domain" ] && ! grep -q '^PUBLIC_URL=.' "$new"; then
-        sed -i '/^PUBLIC_URL=$/d' "$new"
-        echo "PUBLIC_URL=https://$domain" >>"$new"
+    read_as_user .env >"$new" || cp "$work/env.example" "$new"
+    if [ -n "$domain" ]; then
+        # One that was written for the domain before moves with it; any other is the operator's.
+        sed -i "s|^PUBLIC_URL=https://$domain_before\$|PUBLIC_URL=https://$domain|" "$new"
+        if ! grep -Eq '^(export )?PUBLIC_URL *= *.' "$new"; then
+            sed -i '/^PUBLIC_URL=$/d' "$new"
+            echo "PUBLIC_URL=https://$domain" >>"$new"
+        fi
     fi
     put_for_user .env "$new" 600
     report settings "$home/.env is yours; .env.example names everything it may say"
@@ -364,7 +374,10 @@ change_crontab() {
 }
 
 install_crontab() {
-    sed "s|/opt/downstream|$home|g" "$home/crontab.txt" >"$work/crontab.txt"
+    read_as_user crontab.txt >"$work/crontab.txt" || die "crontab.txt cannot be read: git checkout crontab.txt"
+    # What else stands there, such as where backups go, is the operator's.
+    sed -i -e "s|/opt/downstream/\.venv/bin/|$home/.venv/bin/|g" \
+        -e "s|^DOWNSTREAM_HOME=/opt/downstream\$|DOWNSTREAM_HOME=$home|" "$work/crontab.txt"
     if id "$user" >/dev/null 2>&1; then
         put_for_user crontab.txt "$work/crontab.txt" 644
     fi
@@ -443,10 +456,17 @@ install_upgrades() {
     report updates "security updates install themselves"
 }
 
-# Before its first connection sshd does not answer on some systems, so its files are asked too.
+# Before its first connection sshd does not answer on some systems, so its files are asked too. A port may also stand
+# behind an address, or with the socket that systemd opens for sshd; and this very connection came through one.
 ssh_ports() {
-    { sshd -T 2>/dev/null || cat /etc/ssh/sshd_config /etc/ssh/sshd_config.d/*.conf 2>/dev/null || true; } |
-        awk 'tolower($1) == "port" { print $2; found = 1 } END { if (!found) print 22 }' | sort -nu
+    {
+        sshd -T 2>/dev/null || cat /etc/ssh/sshd_config /etc/ssh/sshd_config.d/*.conf 2>/dev/null || true
+        systemctl show --property Listen --value ssh.socket 2>/dev/null | sed 's/^/ListenAddress /' || true
+        printf '%s\n' "${SSH_CONNECTION:+Port ${SSH_CONNECTION##* }}"
+    } | awk '
+        tolower($1) == "port" { print $2; found = 1 }
+        tolower($1) == "listenaddress" && $2 ~ /(\]|^[^:]*):[0-9]+$/ { sub(/.*:/, "", $2); print $2; found = 1 }
+        END { if (!found) print 22 }' | sort -nu
 }
 
 set_firewall() {

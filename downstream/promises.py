@@ -80,8 +80,11 @@ def endangered_among(
 
 
 def promise_of(home: Path, job: Job, state: State, rounds_before: int = 0) -> Promise | None:
-    """What was promised for a paid order that is still owed; None where nobody waits for anything."""
-    if not job.is_paid or state is State.COMPLETED or _is_not_owed(home, job):
+    """What was promised for a paid order that is still owed; None where nobody waits for anything.
+
+    A revision of a delivered page was promised for no time.
+    """
+    if not job.is_paid or state is State.COMPLETED or job.is_delivered or _is_not_owed(home, job):
         return None
     promised_by = _promised(home, job)
     if promised_by is None:
@@ -133,7 +136,7 @@ def _open_orders(home: Path) -> dict[State, list[Job]]:
 def _is_not_owed(home: Path, job: Job) -> bool:
     held = find_hold(home, job.stream_id)
     kinds = (held.kinds if held else set()) | ({job.failure.kind} if job.failure else set())
-    return bool(kinds & _NOT_OWED) or bool(job.paid and job.paid.amount_minor and job.is_given_back)
+    return bool(kinds & _NOT_OWED) or job.is_settled
 
 
 def _fingerprint(promise: Promise, now: datetime) -> str:

@@ -60,11 +60,15 @@ class Entry(Record):
     evidence: dict[str, JsonValue] = Field(default_factory=dict)
 
 
+GIVEN_UP = frozenset({"cancelled", "refunded", "withdrawn"})
+"""Kinds of failure that somebody wanted: nobody waits for the page any more."""
+
+
 class Failure(Record):
     """Why a job waits for a person."""
 
     kind: str
-    """``person_decides``, ``refused``, ``recoveries``, ``rejected`` or ``unexpected``."""
+    """``person_decides``, ``refused``, ``recoveries``, ``rejected``, ``unexpected``, ``payment`` or in ``GIVEN_UP``."""
     reason: str
     step: str = ""
     at: AwareDatetime
@@ -177,6 +181,17 @@ class Job(Record):
     def is_given_back(self) -> bool:
         """The customer has all of the payment back, or never paid more than nothing."""
         return not self.is_paid or (self.paid is not None and self.refunded_minor >= self.paid.amount_minor)
+
+    @property
+    def is_settled(self) -> bool:
+        """No money is owed for it: it was not paid for or all went back; or a voucher's order was given up."""
+        is_voucher = self.is_paid and self.paid is not None and not self.paid.amount_minor
+        return self.is_given_back and (not is_voucher or (self.failure is not None and self.failure.kind in GIVEN_UP))
+
+    @property
+    def is_delivered(self) -> bool:
+        """Its customer was sent a page; what lies elsewhere than in ``completed`` is a revision of it."""
+        return any(entry.what is What.MAILED for entry in self.history)
 
     def evolve(self, **changes: Any) -> Self:
         """This job with some fields changed."""

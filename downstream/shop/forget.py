@@ -229,7 +229,7 @@ def _check_settled(shop: Shop, found: Found) -> None:
 
 def _is_owed(job: Job, state: State | None) -> bool:
     """The customer has paid, and has got neither the page nor the money."""
-    is_delivered = state is State.COMPLETED or any(entry.what is What.MAILED for entry in job.history)
+    is_delivered = state is State.COMPLETED or job.is_delivered
     return job.is_paid and not is_delivered and not (state is State.FAILED and job.is_given_back)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from downstream.domain.job import State, What
+from downstream.domain.job import GIVEN_UP, State, What
 from downstream.holds import find_hold, is_restored
 from downstream.queue import StillWritten, Unreadable
 from downstream.workspace import Workspace
@@ -59,7 +59,6 @@ class Standing:
 
 _SEGMENT = re.compile(r"[0-9]{2}(\.[a-z0-9]+)?\Z")
 """A segment's file or folder; the cast sheet and what is being written are none."""
-_GIVEN_UP = {"withdrawn", "cancelled", "refunded"}
 
 
 def standing(shop: Shop, order: Order) -> Standing:
@@ -109,9 +108,9 @@ def _job(shop: Shop, stream_id: str) -> tuple[State | None, Job | None]:
 def _stage(shop: Shop, order: Order, state: State | None, job: Job | None, workspace: Workspace) -> Stage:
     held = find_hold(shop.home, order.stream_id)
     kinds = {held.kind if held else "", job.failure.kind if job and job.failure else ""}
-    if state is State.COMPLETED and not kinds & _GIVEN_UP:
+    if state is State.COMPLETED and not kinds & GIVEN_UP:
         return Stage.READY
-    if kinds & _GIVEN_UP and state in {None, State.PENDING, State.PROCESSING, State.REVIEW, State.FAILED}:
+    if kinds & GIVEN_UP and state in {None, State.PENDING, State.PROCESSING, State.REVIEW, State.FAILED}:
         return Stage.WITHDRAWN
     is_late = order.promised_by is not None and shop.clock() > order.promised_by
     if state is State.COMPLETED:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from downstream.domain.errors import DownstreamError, PersonDecides, StopRun
 from downstream.domain.job import Job, State
 from downstream.holds import DISPUTED, PART_REFUNDED, REFUNDED, find_hold
-from downstream.queue import Busy, NoSuchJob, Unreadable
+from downstream.queue import Busy, NoSuchJob, StillWritten, Unreadable
 from downstream.retry import retry
 from downstream.shop.cancel import release
 from downstream.shop.events import page_closed
@@ -21,7 +23,11 @@ if TYPE_CHECKING:
 
     from downstream.domain.money import Money
     from downstream.holds import Hold
+    from downstream.queue import Queue
     from downstream.shop.shop import Shop
+
+
+_OPEN = (State.PENDING, State.PROCESSING, State.REVIEW, State.FAILED)
 
 
 class Way(StrEnum):
@@ -58,14 +64,28 @@ class Ended:
 
 def owed(shop: Shop) -> list[Owed]:
     """Every paid order whose customer has neither the page nor the money, with the way that suggests itself."""
-    found = []
-    for state in (State.FAILED, State.REVIEW, State.PROCESSING, State.PENDING):
-        for job in shop.queue.jobs(state):
-            if isinstance(job, Unreadable):
-                found.append(_unreadable(str(job), state))
-            elif job.is_paid and not job.is_given_back:
-                found.append(_owed(shop, job, state))
-    return found
+    found: dict[str, tuple[State, Job | str]] = {}
+    for state in _OPEN:  # as jobs move: one that does so meanwhile is found where it is last
+        found |= {Path(name).stem: (state, job) for name, job in _read(shop.queue, state)}
+    listed = []
+    for name, (state, job) in sorted(found.items(), key=lambda one: -_OPEN.index(one[1][0])):
+        if isinstance(job, str):
+            listed.append(Owed(name, state, None, Way.DECIDE, job))
+        elif job.is_paid and not job.is_settled:
+            listed.append(_owed(shop, job, state))
+    return listed
+
+
+def _read(queue: Queue, state: State) -> Iterator[tuple[str, Job | str]]:
+    """Every file in the folder: its job, or why nobody can tell what is owed for it."""
+    for name in queue.names(state):
+        with suppress(FileNotFoundError):
+            try:
+                yield name, queue.read(state, name)
+            except Unreadable as why:
+                yield name, f"its file is no job: {why}"
+            except StillWritten as why:
+                yield name, str(why)
 
 
 def chosen(found: Sequence[Owed], *, finish: Sequence[str], refunds: Sequence[str]) -> list[Owed]:
@@ -157,16 +177,15 @@ def _way(shop: Shop, job: Job, state: State, held: Hold | None) -> tuple[Way, st
         return Way.DECIDE, f"held: {held.reason}; downstream release {job.stream_id}, or choose --refund"
     if state is not State.FAILED:
         return Way.FINISH, {State.REVIEW: "its page is made"}.get(state, "it is being made")
+    if job.is_delivered:
+        return Way.DECIDE, "its page is delivered, only a revision failed: retry it, or choose --refund"
     order = shop.orders.read(job.stream_id)
     reason = job.failure.reason if job.failure else "nobody knows why"
+    if job.is_given_back:
+        return Way.DECIDE, f"failed: {reason}; nothing had to be paid: retry it, or downstream forget {job.stream_id}"
     if shop.payments is None or order is None or order.paid is None or not order.paid.payment_intent:
         return Way.DECIDE, f"failed: {reason}; its payment is not known here: give it back by hand, or retry it"
     return Way.REFUND, f"failed: {reason}"
-
-
-def _unreadable(finding: str, state: State) -> Owed:
-    name = finding.partition(".json: ")[0].rpartition("/")[2]
-    return Owed(name, state, None, Way.DECIDE, f"its file is no job: {finding.partition('.json: ')[2]}")
 
 
 def _turned(one: Owed, finish: Sequence[str], refunds: Sequence[str]) -> Owed:

@@ -147,7 +147,7 @@ def _note(shop: Shop, plan: Plan, stream_id: str, why: str) -> None:
 def _why_old(shop: Shop, state: State, job: Job) -> str:
     """Why the order may be erased; empty where it may not."""
     days = shop.settings.keep_failed_days
-    is_kept = job.is_paid if state is State.COMPLETED else not job.is_given_back
+    is_kept = job.is_paid if state is State.COMPLETED else not job.is_settled
     if is_kept or not days or _rests(shop, job) <= timedelta(days=days):
         return ""
     return f"{state} since {_since(job):%Y-%m-%d}, {'refunded' if job.is_paid else 'not paid for'}"

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from pydantic import ValidationError
 
 from downstream.domain.forgotten import Proof
-from downstream.domain.job import Job, State
+from downstream.domain.job import GIVEN_UP, Job, State
 from downstream.domain.promise import turn
 from downstream.domain.report import Cost, Report, Stopped, Window, events, figures, oldest, spending
 from downstream.files import private_folder, sync_folder, write_durably
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from downstream.domain.period import Period
     from downstream.stages.context import Context
 
-_GIVEN_UP = {"cancelled", "refunded", "withdrawn"}
 MOST_MADE_UP = 60
 """Missed periods that are made up for at most; older ones are a page of zeros nobody reads."""
 
@@ -191,7 +190,7 @@ def _orders(context: Context, *, changed_since: datetime) -> tuple[dict[State, l
 
 def _is_closed(job: Job) -> bool:
     """It was given up, and nobody is owed anything: there is nothing left to decide."""
-    return job.failure is not None and job.failure.kind in _GIVEN_UP and job.is_given_back
+    return job.failure is not None and job.failure.kind in GIVEN_UP and job.is_given_back
 
 
 def _late(context: Context, orders: dict[State, list[Job]], now: datetime) -> Iterator[tuple[str, str]]:

@@ -96,6 +96,12 @@ def later_by(days: int) -> Callable[[dict[str, Any]], dict[str, Any]]:
     return lambda line: {**line, "at": (datetime.fromisoformat(line["at"]) + timedelta(days=days)).isoformat()}
 
 
+def end_of_month(now: datetime) -> datetime:
+    """The last second of the month; on its last day, too, that is still to come."""
+    next_month = (now.replace(day=1) + timedelta(days=32)).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    return next_month - timedelta(seconds=1)
+
+
 def receipts_of(row: Row) -> Path:
     return row.home / "streams" / ORDER / "receipts.jsonl"
 
@@ -129,7 +135,7 @@ def test_what_was_spent_in_the_future_of_this_month_still_counts_for_the_month(o
     row = open_row(CAP_PER_MONTH_CENTS="40")
     assert row.tick("process", kill_at="after ledger settled keyframes/05 #1").code == -9
     [ledger] = (row.home / "logs" / "ledger").glob("*.jsonl")
-    rewrite(ledger, later_by(3))
+    rewrite(ledger, lambda line: {**line, "at": end_of_month(datetime.now(UTC)).isoformat()})
 
     told = row.tick("process")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -116,6 +117,39 @@ def test_the_shop_closes_what_failed_is_refunded_and_the_rest_is_finished(evenin
     assert "nothing is owed to anybody" in last.stdout
     assert "remove the webhook endpoint" in last.stdout
     assert "active" in run("heartbeat", "resume", "--reopen", **evening.settings).stdout
+
+
+def change(evening: Evening, kind: str, target: str, **fields: object) -> None:
+    """The order of that kind lies in another folder, with other facts in its file."""
+    path = evening.home / "jobs" / "pending" / f"{evening.ids[kind]}.json"
+    job = json.loads(path.read_bytes())
+    path.write_text(json.dumps({**job, **fields}))
+    path.rename(evening.home / "jobs" / target / path.name)
+
+
+def test_a_revision_that_failed_is_no_reason_to_give_the_money_back(evening: Evening) -> None:
+    mailed = {"at": datetime.now(UTC).isoformat(), "who": "review", "what": "mailed"}
+    failure = {"kind": "rejected", "reason": "bad clip", "at": datetime.now(UTC).isoformat()}
+    change(evening, "waiting", "failed", history=[mailed], failure=failure)
+
+    ended = evening.sunset("--yes")
+
+    assert f"decide  {evening.ids['waiting']}  49.00 EUR" in ended.stdout
+    assert "its page is delivered, only a revision failed" in ended.stdout
+    assert evening.refunds() == [4900]  # the one that really failed
+
+
+def test_vouchers_and_files_that_cannot_be_read_are_not_forgotten(evening: Evening) -> None:
+    change(evening, "waiting", "pending", paid_amount=0)
+    change(evening, "disputed", "failed", format=99)
+
+    ended = evening.sunset("--yes", "--refund", "all")
+
+    assert f"finish  {evening.ids['waiting']}  0.00 EUR" in ended.stdout
+    assert f"decide  {evening.ids['disputed']}  unknown" in ended.stdout
+    assert "written by a later version" in ended.stdout
+    assert ended.returncode == 7
+    assert "nothing is owed" not in ended.stdout
 
 
 def test_who_pays_in_the_last_moment_is_served(evening: Evening) -> None:

@@ -264,3 +264,30 @@ def test_who_never_paid_is_owed_nothing_and_an_unknown_amount_is_never_all_back(
     assert parsed().is_given_back
     assert parsed(paid_amount=0, paid_at="2026-01-06T14:00:00Z").is_given_back
     assert not parsed(paid_at="2026-01-06T14:00:00Z").is_given_back
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind", "settled"),
+    [
+        ({}, "rejected", True),
+        ({"paid_amount": 49}, "cancelled", False),
+        ({"paid_amount": 0, "paid_at": "2026-01-06T14:00:00Z"}, "", False),
+        ({"paid_amount": 0, "paid_at": "2026-01-06T14:00:00Z"}, "rejected", False),
+        ({"paid_amount": 0, "paid_at": "2026-01-06T14:00:00Z"}, "withdrawn", True),
+        ({"paid_at": "2026-01-06T14:00:00Z"}, "withdrawn", False),
+    ],
+)
+def test_a_voucher_is_settled_when_it_was_given_up_and_money_when_it_went_back(
+    fields: dict[str, Any], kind: str, settled: bool
+) -> None:
+    job = parsed(**fields)
+    if kind:
+        job = job.evolve(failure=Failure(kind=kind, reason="", at=NOW))
+
+    assert job.is_settled is settled
+
+
+def test_a_job_whose_page_was_mailed_is_delivered_wherever_it_lies() -> None:
+    job = parsed(paid_amount=49)
+    assert not job.noting(What.PUBLISHED, at=NOW, who="review").is_delivered
+    assert job.noting(What.MAILED, at=NOW, who="review").noting(What.REGENERATE, at=NOW, who="operator").is_delivered

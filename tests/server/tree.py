@@ -87,7 +87,7 @@ class Tree:
 
 
 def build(root: Path, release: str) -> Tree:
-    """A fresh Debian of the ``release`` named with this project's files in ``/opt/downstream``, owned by root, and nothing else of ours."""
+    """A fresh Debian of that ``release``, with the project's files in ``/opt/downstream``, root's, and nothing else."""
     subprocess.run(
         ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={_PACKAGES}", release, str(root)], check=True
     )

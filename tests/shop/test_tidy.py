@@ -69,6 +69,15 @@ def put(home: Path, stream_id: str, state: State, days: int, *, paid: int = 0, r
     return root
 
 
+def voucher(home: Path, stream_id: str, days: int, kind: str) -> None:
+    """A failed order for which nothing had to be paid."""
+    path = Queue(home).path(State.FAILED, stream_id)
+    put(home, stream_id, State.FAILED, days)
+    at = (NOW - timedelta(days=days)).isoformat()
+    failure = {"kind": kind, "reason": "", "at": at}
+    path.write_text(json.dumps({**json.loads(path.read_bytes()), "paid_amount": 0, "paid_at": at, "failure": failure}))
+
+
 def age(path: Path, days: float) -> Path:
     """The file was last written so long ago."""
     at = (NOW - timedelta(days=days)).timestamp()
