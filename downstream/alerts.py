@@ -21,6 +21,7 @@ FORGET_AFTER = timedelta(days=90)
 _MEMORY = Path("/dev/shm")  # noqa: S108 - below it everything lies in a folder of our own
 """A file system in memory that every Linux has: shm_overview(7)."""
 LASTING = (
+    "backup",
     "cautious",
     "healthcheck",
     "held_orders",

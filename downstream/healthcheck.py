@@ -58,6 +58,8 @@ class Watched:
     is_working: bool = False
     has_trouble: bool = False
     """Something is wrong that the exit code does not tell."""
+    only_trouble: bool = False
+    """That it ended well is not told: a run of another kind may have told of trouble that lasts."""
 
     def begin(self) -> None:
         """The run has found work: the watcher is told, once."""
@@ -71,6 +73,8 @@ class Watched:
         if said is None:
             return
         said = _BADLY if self.has_trouble else said
+        if self.only_trouble and said == _WELL:
+            return
         try:
             if said == _WELL and not (self.is_working or wants_to_know(self.home)):
                 return
@@ -108,9 +112,9 @@ class Watched:
 
 
 @contextmanager
-def watched(home: Path, tell: Callable[[str], None]) -> Iterator[Watched]:
+def watched(home: Path, tell: Callable[[str], None], *, only_trouble: bool = False) -> Iterator[Watched]:
     """While this lasts a command runs; the watcher is told how it ends."""
-    run = Watched(home, tell)
+    run = Watched(home, tell, only_trouble=only_trouble)
     try:
         yield run
     except SystemExit as end:

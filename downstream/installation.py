@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import stat
+import sys
 from typing import TYPE_CHECKING
 
 from downstream.domain.errors import Misconfigured
@@ -110,14 +113,20 @@ def lay_out(home: Path, *, today: date, program: str) -> None:
 
 
 def require_installation(home: Path) -> None:
-    """``home`` is an installation whose customer data only its owner can read.
+    """``home`` is an installation whose customer data only its owner can read, and what we write will be its owner's.
 
     Raises:
-        Misconfigured: it is none, or its folders cannot be made private.
+        Misconfigured: it is none, its folders cannot be made private, or we are root and it is somebody else's.
     """
     if not (home / "jobs").is_dir():
         raise Misconfigured(
             f"{home} is not an installation (no jobs/): give --home, or lay one out with downstream init"
+        )
+    owner = (home / "jobs").stat().st_uid
+    if os.geteuid() == 0 and owner != 0:  # cron's commands could not read what root leaves behind
+        raise Misconfigured(
+            f"{home} belongs to {_name(owner)}, who could not read what root writes there: use sudo downstream ..., or "
+            f"runuser -u {_name(owner)} -- {sys.argv[0]} ..."
         )
     try:
         for state in STATES:
@@ -129,3 +138,10 @@ def require_installation(home: Path) -> None:
                 folder.chmod(PRIVATE_FOLDER)
     except OSError as error:
         raise Misconfigured(f"{error.filename}: {error.strerror}") from None
+
+
+def _name(user_id: int) -> str:
+    try:
+        return pwd.getpwuid(user_id).pw_name
+    except KeyError:
+        return str(user_id)

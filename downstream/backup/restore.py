@@ -293,4 +293,4 @@ def _steps(target: Path, manifest: Manifest, held: Iterable[str], now: datetime)
         yield f"    not delivered: {program} release ID     (it goes on)"
         yield f"    delivered:     {program} release ID --delivered ADDRESS     (nothing is made or sent)"
     yield "Orders that were forgotten since the backup are here again: downstream forget ID"
-    yield f"crontab {target / 'crontab.txt'}, and start the shop"
+    yield f"crontab {target / 'crontab.txt'}, and start the shop anew: systemctl restart downstream"

@@ -72,7 +72,7 @@ def require_running(home: Path) -> None:
         # Under cron, every tick would mail it.
         news = is_news(home, "paused", now())
         if news:
-            _mail_operator(home, settings_of(home), [f"paused: {found.why}"])
+            mail_operator(home, settings_of(home), [f"paused: {found.why}"])
         if news or sys.stderr.isatty():
             raise Paused(found.why)
         sys.exit(ExitCode.PAUSED)
@@ -114,10 +114,11 @@ def host_of(home: Path, settings: Settings) -> Hosting | None:
 def tell(home: Path, sentence: str) -> None:
     """A person reads this on the terminal or in cron's mail, and in a mail of ours."""
     click.echo(sentence, err=True)
-    _mail_operator(home, settings_of(home), [sentence])
+    mail_operator(home, settings_of(home), [sentence])
 
 
-def _mail_operator(home: Path, settings: Settings, sentences: list[str]) -> None:
+def mail_operator(home: Path, settings: Settings, sentences: list[str]) -> None:
+    """The sentences are mailed, or wait for that, where mail to the operator is set up."""
     outbox.put(home, settings, sentences, now())
     outbox.send(home, settings)
 

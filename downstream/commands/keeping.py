@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from downstream.commands.common import end, host_of, now, require_running, shop_of
+from downstream.alerts import is_news, is_over
+from downstream.commands.common import end, host_of, mail_operator, now, require_running, settings_of, shop_of, tell
+from downstream.domain.errors import Misconfigured
 from downstream.exit_codes import ExitCode
 from downstream.installation import require_installation
 from downstream.machine import machine_trouble
@@ -58,12 +61,15 @@ def backup(home: Path, where: str, keep: int, with_secrets: bool) -> None:  # no
         made = run(keep=keep, with_secrets=with_secrets, now=now(), advanced=_shown("orders"))
     except Exception as error:
         log.warning("backup.failed", kind=kind, error=type(error).__name__)
+        _tell_failed(home, type(error).__name__)
         if isinstance(error, OSError) and where != RESTIC:
             raise machine_trouble(error, Path(where)) from error  # not the installation's disk, unless a file says so
         raise
     facts = {"files": len(made.manifest.files), "size_bytes": made.manifest.size_bytes, "wrong": len(made.found)}
     log.info("backup.made", kind=kind, name=made.name, **facts)
     _tell(made)
+    if is_over(home, "backup"):
+        tell(home, "all clear: a backup was made")
 
 
 @click.command()
@@ -158,6 +164,14 @@ def _shown(what: str) -> Callable[[int, int], None]:
         click.echo(f"\r{done} of {total} {what}", nl=done == total, err=True)
 
     return show if sys.stderr.isatty() else lambda _, __: None
+
+
+def _tell_failed(home: Path, error: str) -> None:
+    """It is mailed, once a day; the command itself prints what went wrong, for cron's mail."""
+    if is_news(home, "backup", now()):
+        with suppress(Misconfigured):
+            sentence = f"no backup was made ({error}): see cron's mail, or run downstream backup by hand"
+            mail_operator(home, settings_of(home), [sentence])
 
 
 def _tell(made: Made) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from downstream.healthcheck import Watched
 
 LOOK_AT_PROMISES_SECONDS = 600
+_LASTING_TROUBLE = ("reconcile", "stopped.review.", "promise.broken.")
+"""Alarms of which a watcher elsewhere must hear as long as they stand: this run may go well all the same."""
 _MAY_BE_OVER = {
     "process": ("hold.", "held_orders", "stopped.process."),
     "review": ("waiting_for_review", "stopped.review."),
@@ -95,7 +98,9 @@ def review(home: Path, /, ask: bool, rebuy: bool, **by_hand: str | None) -> None
     decided = _decision(by_hand)
     if rebuy and not by_hand["regenerate"]:
         raise click.UsageError("--rebuy goes with --regenerate")
-    with troubles_told_once(home, "review"):
+    by_cron = decided is None and not ask
+    watching = healthcheck.watched(home, partial(tell, home), only_trouble=True) if by_cron else nullcontext()
+    with watching, troubles_told_once(home, "review"):
         _review(home, decided, ask=ask, rebuy=rebuy)
 
 
@@ -127,7 +132,7 @@ def _process(home: Path, watched: Watched) -> NoReturn:
     require_running(home)
     _tend_shop(home)
     _look_at_promises(home)
-    watched.has_trouble = bool(told(home, "reconcile"))
+    watched.has_trouble = bool(told(home, *_LASTING_TROUBLE))
     queue = Queue(home)
     is_idle = queue.is_empty("pending") and queue.is_empty("processing")
     if is_idle and not told(home, *_MAY_BE_OVER["process"]):

@@ -27,7 +27,7 @@ from downstream.promises import endangered_among
 from downstream.stages.markdown import render
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from downstream.domain.forgotten import KeptPayment
@@ -40,16 +40,30 @@ MOST_MADE_UP = 60
 
 def make_reviews(context: Context, period: Period) -> list[Path]:
     """Every review that was due, missed or asked for by a trigger file exists; returns the reports just written."""
+    return _make(context, period, lambda _: True, lambda triggers: _readable_triggers(context, triggers, period))
+
+
+def make_missed(context: Context, period: Period) -> list[Path]:
+    """Every review that was due in a period that is over by now exists; returns the reports just written."""
+    now, timezone = context.clock(), _timezone(context)
+    return _make(context, period, lambda label: period.window(label, timezone).end <= now, lambda _: [])
+
+
+def _make(
+    context: Context, period: Period, is_wanted: Callable[[str], bool], asked_for: Callable[[Path], list[Path]]
+) -> list[Path]:
+    """Those that are due and wanted have a trigger file; they, and those ``asked_for``, are worked off."""
     triggers = private_folder(context.home / "triggers")
     with_lock = Lock.take(triggers / f".{period.value}.lock")
     if with_lock is None:
         return []  # the same stage runs already
     with with_lock:
-        for label in _due(triggers, period, context.clock(), _timezone(context)):
-            trigger = triggers / f"{period.value}-{label}.trigger"
+        due = filter(is_wanted, _due(triggers, period, context.clock(), _timezone(context)))
+        wanted = [triggers / f"{period.value}-{label}.trigger" for label in due]
+        for trigger in wanted:
             if not trigger.exists():
                 write_durably(trigger, b"")
-        return [_work_off(context, period, trigger) for trigger in _readable_triggers(context, triggers, period)]
+        return [_work_off(context, period, trigger) for trigger in sorted({*wanted, *asked_for(triggers)})]
 
 
 def _due(triggers: Path, period: Period, now: datetime, timezone: tzinfo) -> list[str]:
