@@ -154,6 +154,36 @@ def test_a_shop_whose_payments_cannot_be_compared_is_not_well(home: Path, run: R
     assert watcher.heard == ["fail"]
 
 
+def test_a_page_that_could_not_be_reviewed_fails_and_a_good_review_says_nothing(
+    home: Path, drop: Callable[..., Path], run: Run, watcher: Watcher
+) -> None:
+    drop()
+    assert run("process").returncode == 0
+    page = home / "streams/test/page/index.html"
+    whole = page.read_bytes()
+    page.write_text("not the page any more")
+
+    assert run("review", HEALTHCHECK_URL=watcher.address, REVIEW_POLICY="auto").returncode == 4
+    assert watcher.heard == ["fail"]
+
+    page.write_bytes(whole)
+    assert run("retry", "test", HEALTHCHECK_URL=watcher.address).returncode == 0
+    assert run("process").returncode == 0
+    assert run("review", HEALTHCHECK_URL=watcher.address).returncode == 0
+    assert watcher.heard == ["fail"]
+
+
+def test_a_review_that_ended_badly_keeps_the_next_idle_tick_from_saying_that_all_is_well(
+    home: Path, run: Run, watcher: Watcher
+) -> None:
+    alerts = {"stopped.review.x": datetime.now(UTC).isoformat()}
+    (home / "logs/alerts.json").write_text(json.dumps(alerts))
+
+    run("process", HEALTHCHECK_URL=watcher.address)
+
+    assert watcher.heard == ["fail"]
+
+
 def test_a_fault_in_the_program_fails(home: Path, watcher: Watcher, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEALTHCHECK_URL", watcher.address)
 

@@ -41,6 +41,18 @@ def test_a_new_installation_has_all_folders_a_heartbeat_and_a_crontab(tmp_path: 
     require_installation(home)
 
 
+def test_root_leaves_no_files_where_another_user_must_read_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lay_out(tmp_path, today=TODAY, program="x")
+    if os.getuid() == 0:
+        os.chown(tmp_path / "jobs", 65534, 65534)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+
+    with pytest.raises(Misconfigured, match="sudo downstream"):
+        require_installation(tmp_path)
+
+
 def test_laying_out_again_leaves_everything_as_it_is(tmp_path: Path) -> None:
     lay_out(tmp_path, today=TODAY, program="x")
     (tmp_path / "HEARTBEAT.md").write_text("Status: PAUSED")

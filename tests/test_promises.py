@@ -94,6 +94,15 @@ def test_an_order_is_endangered_wherever_it_lies_until_it_is_delivered(home: Pat
     assert found(home) == {"late": Danger.BROKEN, "close": Danger.THREATENED}
 
 
+def test_a_revision_of_a_delivered_page_was_promised_for_no_time(home: Path) -> None:
+    put(home, "pending", "revised", -MINUTE)
+    path = home / "jobs/pending/revised.json"
+    job = Job.model_validate_json(path.read_bytes()).noting(What.MAILED, at=NOW, who="review")
+    path.write_bytes(job.noting(What.REGENERATE, at=NOW, who="operator").to_json())
+
+    assert found(home) == {}
+
+
 def test_an_order_without_a_promise_is_due_when_orders_usually_are(home: Path) -> None:
     put(home, "processing", "by-hand", None, paid_at=NOW - ONE_ORDER * SLACK - MINUTE)
     put(home, "processing", "younger", None, paid_at=NOW - MINUTE)

@@ -44,8 +44,13 @@ def make_reviews(context: Context, period: Period) -> list[Path]:
 
 
 def make_missed(context: Context, period: Period) -> list[Path]:
-    """Every review that was due in a period that is over by now exists; returns the reports just written."""
+    """Every review that was due in a period that is over by now exists; returns the reports just written.
+
+    A new installation, which never had one, missed none.
+    """
     now, timezone = context.clock(), _timezone(context)
+    if not _labels(context.home / "triggers", period, "done"):
+        return []
     return _make(context, period, lambda label: period.window(label, timezone).end <= now, lambda _: [])
 
 

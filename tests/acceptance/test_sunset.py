@@ -143,7 +143,7 @@ def test_vouchers_and_files_that_cannot_be_read_are_not_forgotten(evening: Eveni
     change(evening, "waiting", "pending", paid_amount=0)
     change(evening, "disputed", "failed", format=99)
 
-    ended = evening.sunset("--yes", "--refund", "all")
+    ended = evening.sunset("--yes")
 
     assert f"finish  {evening.ids['waiting']}  0.00 EUR" in ended.stdout
     assert f"decide  {evening.ids['disputed']}  unknown" in ended.stdout

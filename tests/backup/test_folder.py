@@ -17,6 +17,7 @@ import pytest
 from business import NOW, ORDERS, add_order, snapshot, write
 from conftest import environment
 from disks import disk_of
+from fakes.smtp import FakeSmtp
 
 from downstream.backup.folder import back_up, backups, last_backup
 from downstream.backup.manifest import FILES, check_files, read_manifest
@@ -243,6 +244,25 @@ def test_a_full_disk_is_told_of_and_nothing_half_done_stays(
         (business / "streams/order-review/clips/02.mp4").unlink()
         assert run("backup", str(disk)).returncode == 0
         assert len(backups(disk)) == 2
+
+
+def test_that_no_backup_was_made_is_mailed_once_and_so_is_that_it_is_over(
+    business: Path, place: Path, run: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    (business / "logs/outbox/1.json").unlink()
+    with FakeSmtp() as smtp:
+        mailing = {"SMTP_URL": smtp.url, "SSL_CERT_FILE": str(smtp.authority), "OPERATOR_EMAIL": "me@example.com"}
+        in_the_way = business.parent / "a file"
+        in_the_way.write_text("")
+
+        codes = [run("backup", str(in_the_way), **mailing).returncode for _ in range(2)]
+        codes.append(run("backup", str(place), **mailing).returncode)
+
+        assert codes == [6, 6, 0]
+        told = [str(letter.message.get_content()) for letter in smtp.letters]
+        assert len(told) == 2
+        assert "no backup was made" in told[0]
+        assert "all clear: a backup was made" in told[1]
 
 
 def test_killed_at_any_moment_it_leaves_nothing_that_counts_as_one(business: Path, place: Path) -> None:

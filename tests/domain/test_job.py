@@ -278,7 +278,9 @@ def test_who_never_paid_is_owed_nothing_and_an_unknown_amount_is_never_all_back(
     ],
 )
 def test_a_voucher_is_settled_when_it_was_given_up_and_money_when_it_went_back(
-    fields: dict[str, Any], kind: str, settled: bool  # noqa: FBT001 - pytest passes it
+    fields: dict[str, Any],
+    kind: str,
+    settled: bool,  # noqa: FBT001 - pytest passes it
 ) -> None:
     job = parsed(**fields)
     if kind:

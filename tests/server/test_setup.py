@@ -160,6 +160,44 @@ def test_other_lines_in_the_users_crontab_stay(setup: SetUp) -> None:
     assert crontab(tree).count("/opt/downstream/.venv/bin/downstream process") == 1
 
 
+def test_a_port_of_ssh_that_stands_behind_an_address_stays_open(setup: SetUp) -> None:
+    tree = setup.tree
+    (tree.root / "etc/ssh/sshd_config.d").mkdir(parents=True, exist_ok=True)
+    (tree.root / "etc/ssh/sshd_config.d/port.conf").write_text("ListenAddress 0.0.0.0:2222\nListenAddress ::1\n")
+
+    told = tree.setup()
+
+    assert "2222/tcp" in told
+    assert "### tuple ### allow tcp 2222 " in (tree.root / "etc/ufw/user.rules").read_text()
+
+
+def test_root_does_not_read_for_the_user_what_the_user_may_not(setup: SetUp) -> None:
+    tree = setup.tree
+    kept = (tree.home / ".env").read_text()
+    tree.run("runuser", "-u", "downstream", "--", "ln", "-sf", "/etc/shadow", f"{HOME}/.env")
+
+    tree.setup()
+
+    assert "root:" not in (tree.home / ".env").read_text()
+    assert owner(tree, ".env") == ("600", "downstream")
+    (tree.home / ".env").write_text(kept)
+    tree.setup()
+
+
+def test_a_new_domain_is_where_links_lead_unless_the_operator_chose_an_address(setup: SetUp) -> None:
+    tree = setup.tree
+    tree.setup("--domain", "new.example.com")
+    assert [line for line in (tree.home / ".env").read_text().splitlines() if line.startswith("PUBLIC_URL")] == [
+        "PUBLIC_URL=https://new.example.com"
+    ]
+
+    (tree.home / ".env").write_text("PUBLIC_URL = https://chosen.example.com\n")
+    tree.setup("--domain", DOMAIN)
+
+    assert (tree.home / ".env").read_text() == "PUBLIC_URL = https://chosen.example.com\n"
+    (tree.home / ".env").write_text(f"PUBLIC_URL=https://{DOMAIN}\n")
+
+
 @pytest.fixture
 def upgraded(setup: SetUp) -> str:
     """An upgrade while an old command runs, and a run of the script after it ended; what the shell saw."""
@@ -231,3 +269,19 @@ def test_uninstalling_stops_the_work_and_leaves_what_customers_gave(setup: SetUp
 
     tree.setup("--domain", DOMAIN)
     assert "heartbeat  active" in tree.run("downstream", "status").stdout
+
+
+def test_an_installation_may_lie_elsewhere_and_stays_there(setup: SetUp) -> None:
+    tree, home = setup.tree, "/opt/downstream-shop"
+    backup = "30 3 * * *  /opt/downstream-shop/.venv/bin/downstream backup /opt/downstream-backups"
+    tree.run("cp", "-a", HOME, home)
+    tree.run("sh", "-c", f"cd {home} && rm -rf .venv .venvs && echo '{backup}' >> crontab.txt")
+
+    for _ in range(2):
+        tree.run(f"{home}/setup_hetzner.sh")
+
+    lines = crontab(tree).splitlines()
+    assert f"DOWNSTREAM_HOME={home}" in lines
+    assert sum(f" {home}/.venv/bin/downstream process" in line for line in lines) == 1
+    assert backup in lines
+    assert "shop-shop" not in crontab(tree)

@@ -131,6 +131,13 @@ def test_only_what_is_old_and_owed_nothing_goes_and_its_proof_stays(home: Path, 
     assert tidy.look(shop, None).is_empty
 
 
+def test_a_voucher_whose_page_failed_is_owed_one(home: Path, shop: Shop) -> None:
+    voucher(home, "owed-a-page", 1000, "rejected")
+    voucher(home, "withdrawn", 1000, "withdrawn")
+
+    assert [old.name for old in tidy.look(shop, None).orders] == ["withdrawn"]
+
+
 def test_what_is_held_or_was_spoilt_stays_and_nothing_goes_where_it_is_kept_for_ever(home: Path, shop: Shop) -> None:
     put(home, "held", State.FAILED, 1000)
     hold(home, Hold("held", "operator", "a question", ""))

@@ -595,6 +595,30 @@ def test_missed_periods_are_made_up_for_once(
     assert written(home, period, now, zone="Europe/Budapest") == []
 
 
+def test_a_week_and_a_month_whose_bell_was_missed_are_made_up_for_by_the_next_day(home: Path) -> None:
+    written(home, Period.WEEKLY, "2026-01-25T20:00")
+    written(home, Period.MONTHLY, "2026-01-01T10:00")
+    assert daily(context(home, "2026-01-30T23:00"))[0].stem == "daily-2026-01-30"
+
+    made = daily(context(home, "2026-02-03T23:00"))  # the machine was off from Saturday to Tuesday
+
+    assert [path.stem for path in made][-2:] == ["weekly-2026-W05", "monthly-2026-01"]
+    assert all("not over" not in path.read_text() for path in made)
+    assert daily(context(home, "2026-02-03T23:30")) == []
+    assert written(home, Period.WEEKLY, "2026-02-08T20:00") == ["2026-W06"]
+
+
+def test_a_week_that_was_looked_at_early_by_the_machines_clock_is_final_the_day_after(home: Path) -> None:
+    """Cron goes by the machine's clock, here UTC; the week ends by the operator's."""
+    zone = "America/New_York"
+    written(home, Period.WEEKLY, "2026-01-04T15:00", zone=zone)
+    assert "not over" in report(home, Period.WEEKLY, "2026-W01")
+
+    daily(context(home, "2026-01-05T18:00", zone=zone))
+
+    assert "not over" not in report(home, Period.WEEKLY, "2026-W01")
+
+
 def test_a_made_up_day_has_the_figures_of_that_day(business: Path) -> None:
     written(business, Period.DAILY, "2026-01-04T23:00")
 
