@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from downstream.domain.job import State, What
 from downstream.domain.production import Production
 from downstream.holds import check_not_held
+from downstream.receipts import Receipts
 from downstream.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ def retry(
     """The job waits in ``pending`` with a clean count of recoveries and tries.
 
     With ``step`` (and ``segment_id``) that step is made again although it was finished, and with it whatever is made
-    from it; without, only what is missing is made. ``cleared`` says that a person has read what the pre-screen found.
+    from it; without, only what is missing is made. ``cleared`` says that a person has read the story, or looked at what
+    the judge was shown last, and wants it as it is; what is made anew is judged anew.
 
     Raises:
         ValueError: there is no such segment; the text names those there are.
@@ -45,6 +47,8 @@ def retry(
         again = job.evolve(
             recoveries=0, tries=0, not_before=None, failure=None, redo=redo, cleared=job.cleared or cleared
         )
+        if cleared and (shown := _shown_last(Workspace(queue.home, stream_id))) is not None:
+            again = again.evolve(overruled=tuple(dict.fromkeys((*job.overruled, shown))))
         asked: dict[str, JsonValue] = {"from": step, "segment": segment_id} if step else {}
         again = again.noting(
             What.RETRIED, at=now, who="operator", evidence={**asked, **({"cleared": True} if cleared else {})}
@@ -52,6 +56,12 @@ def retry(
         claim.advance(again, State.PENDING, at=now, who="operator")
     finally:
         claim.release()
+
+
+def _shown_last(workspace: Workspace) -> str | None:
+    """What the judge was asked about last: the hash of that call's inputs."""
+    asked = [one for one in Receipts(workspace.receipts).attempts if one.call.startswith("judge/")]
+    return asked[-1].inputs if asked else None
 
 
 def _check_has(workspace: Workspace, segment_id: str) -> None:

@@ -115,7 +115,9 @@ class Job(Record):
     notes: dict[str, tuple[str, ...]] = Field(default_factory=dict, strict=False)
     """Segment id (``clips/03`` for its clip alone) to what was wrong with it; reaches the next prompt."""
     cleared: bool = False
-    """A person has looked at what the pre-screen or the judge found, and wants the story produced."""
+    """A person has read the story and wants it produced, whatever the pre-screen found in it."""
+    overruled: tuple[str, ...] = Field(default=(), strict=False)
+    """What a judge was shown that a person wants as it is: the hashes of those calls' inputs, as in the receipts."""
     failure: Failure | None = None
     history: tuple[Entry, ...] = Field(default=(), strict=False)
 

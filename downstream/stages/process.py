@@ -118,9 +118,9 @@ def _make(context: Context, claim: Claim, pools: Pools) -> None:
 
 
 def _flaws(work: Work, production: Production, keyframes: dict[str, Path]) -> tuple[Check, ...]:
-    """What the judge has against keyframes whose clips are not bought yet; nothing once a person cleared the order."""
+    """What the judge has against keyframes whose clips are not bought yet."""
     unfilmed = {one.id for one in production.segments if not has_clip(work, one, keyframes[one.id])}
-    if work.job.cleared or not unfilmed:
+    if not unfilmed:
         return ()
     return tuple(
         check

@@ -9,6 +9,7 @@ from PIL import Image
 from downstream.domain.checks import Check
 from downstream.domain.ports import Exhibit, JudgeRequest, Subject
 from downstream.files import private_folder
+from downstream.receipts import digest
 from downstream.steps.calls import make_call
 from downstream.steps.sheet import THUMBNAIL, write_contact_sheet
 from downstream.steps.work import Made
@@ -35,7 +36,7 @@ def judge_keyframes(work: Work, production: Production, keyframes: Mapping[str, 
 def judge(
     work: Work, production: Production, subject: Subject, exhibits: list[Exhibit], sheet: Path
 ) -> tuple[Check, ...]:
-    """What the judge says of the exhibits; nothing where there is no judge."""
+    """What the judge says of the exhibits; nothing where there is no judge, or where a person wants just these."""
     critic = work.providers.judge
     if critic is None:
         return ()
@@ -46,8 +47,10 @@ def judge(
         return Made(result={"rubric": critic.rubric, "checks": [check.model_dump(mode="json") for check in checks]})
 
     inputs = (critic.rubric, production, exhibits)  # the sheet only repeats them
-    price = critic.price_micros(request)
-    receipt = make_call(work, f"judge/{subject.value}", inputs, critic.name, make, price_micros=price)
+    name, price = f"judge/{subject.value}", critic.price_micros(request)
+    if digest(name, work.providers.origin, inputs) in work.job.overruled:
+        return ()
+    receipt = make_call(work, name, inputs, critic.name, make, price_micros=price)
     checks = receipt.result["checks"]
     return tuple(Check.model_validate(one) for one in checks) if isinstance(checks, list) else ()
 

@@ -64,8 +64,8 @@ class _Seen:
 def inspect(work: Work, story: Story, now: datetime, *, with_judge: bool = True) -> Inspection:
     """The inspection of the page as it lies there now; the contact sheet lies beside it.
 
-    The judge is asked when all measurements are good, unless a person has cleared the order. An inspection of the very
-    same page is used again; what it found wrong only as long as the order has not been sent round.
+    The judge is asked when all measurements are good. An inspection of the very same page is used again; what it found
+    wrong only as long as the order has not been sent round.
     """
     digest = tree_sha256(work.workspace.page)
     path = work.workspace.review / "inspection.json"
@@ -81,11 +81,10 @@ def inspect(work: Work, story: Story, now: datetime, *, with_judge: bool = True)
     shown = [samples for _, samples in seen]
     sheet = work.workspace.review / "contact-sheet.jpg"
     write_contact_sheet(sheet, [(name, [one.resize(THUMBNAIL) for one in samples[::2]]) for name, samples in shown])
-    with_judge = with_judge and not work.job.cleared
     if with_judge and all(check.passed for check in checks):
         checks += judge(work, production, Subject.CLIPS, _exhibits(work, shown), sheet)
     inspection = Inspection(page_sha256=digest, at=now, checks=tuple(checks))
-    if with_judge or work.job.cleared:
+    if with_judge:
         write_durably(path, inspection.to_json())
     return inspection
 

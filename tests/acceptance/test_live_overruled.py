@@ -70,7 +70,28 @@ def test_a_person_may_overrule_a_judge_who_rejects_keyframes(open_row: OpenRow) 
     assert row.tick("review").code == 0
 
     assert row.where() == "completed"
-    assert row.bill == Counter({"gemini text": 3, "gemini keyframe": 6, "replicate clip": 5})
+    assert row.bill == Counter({"gemini text": 4, "gemini keyframe": 6, "replicate clip": 5})  # the clips were judged
+
+
+def test_a_person_who_overruled_the_judge_is_shown_what_is_made_anew(open_row: OpenRow) -> None:
+    row = open_row(REGENERATIONS_PER_SEGMENT="0")
+    row.services.gemini.text_answer = partial(rejecting, STILLS, {"02": "the lamp has two flames"})
+    assert row.tick("process").code == 4
+    assert row.tick("retry", ORDER, "--cleared", "--from", "keyframes", "--segment", "2").code == 0
+    row.services.gemini.picture_mime_type = "image/jpeg"  # asked again, it draws another picture
+
+    assert row.tick("process").code == 4
+
+    assert row.failure()[0] == "rejected"
+    assert row.bill == Counter({"gemini text": 4, "gemini keyframe": 7})
+
+
+def test_a_story_that_a_person_has_read_is_judged_like_any_other(open_row: OpenRow) -> None:
+    row = open_row()
+    job = row.home / "jobs" / "pending" / f"{ORDER}.json"
+    job.write_text(json.dumps(json.loads(job.read_bytes()) | {"cleared": True}))
+
+    row.finish(begun=Counter({"gemini text": 1}))  # it is not screened; plan and two judgements
 
 
 def test_a_person_may_look_where_a_judge_is_not_allowed_to(open_row: OpenRow) -> None:
