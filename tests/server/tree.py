@@ -129,7 +129,7 @@ def _described(path: Path) -> str:
 
 
 def _environment() -> dict[str, str]:
-    """What a shell of root's has, and how this machine reaches its package registries."""
+    """What a shell of root's has, with the settings of pip and of proxies."""
     passed = {name: value for name, value in os.environ.items() if re.match(r"(?i)pip_|.*_proxy$", name)}
     return {**passed, "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}
 
