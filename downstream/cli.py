@@ -55,7 +55,7 @@ class _Commands(click.Group):
         for title, (_, names) in _SECTIONS.items():
             commands = [(name, self.get_command(context, name)) for name in names]
             with formatter.section(title):
-                formatter.write_dl([(name, command.get_short_help_str(80)) for name, command in commands if command])
+                formatter.write_dl([(name, command.get_short_help_str(200)) for name, command in commands if command])
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -174,6 +174,8 @@ def _heartbeat(home: Path, now: datetime) -> Finding:
     found = read_heartbeat(home, now)
     if found.pulse is Pulse.ACTIVE:
         return Finding("ok", "heartbeat", f"active: {found.why}, good until {found.due}")
+    if found.is_sunset:
+        return Finding("ok", "heartbeat", found.why)
     if found.pulse is Pulse.CAUTIOUS:
         return Finding("warn", "heartbeat", f"cautious: {found.why}", "downstream heartbeat renew")
     if found.status in {"PAUSED", "STOP"}:

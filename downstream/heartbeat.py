@@ -36,7 +36,8 @@ This file is the killswitch. The system reads it before everything that costs mo
 {reason}
 Status ACTIVE works normally. When the renewal is overdue the system is CAUTIOUS: it finishes what is paid, takes no
 new orders and says so in every report. PAUSED or STOP, or a file that is missing or cannot be read, stops everything:
-nothing is touched and nothing is lost.
+nothing is touched and nothing is lost. SUNSET, which `downstream sunset` writes, finishes what is paid and takes no new
+orders for good.
 
 `downstream heartbeat` shows where things stand; `renew`, `pause` and `resume` write this file. Editing it by hand
 does the same.

@@ -46,7 +46,7 @@ ENVIRONMENT = """\
 #SMTP_URL=
 
 # --- Who writes to customers, and who hears of trouble
-#MAIL_FROM=DownStream <stories@example.com>
+#MAIL_FROM=DownStream <stories@localhost>
 #OPERATOR_EMAIL=
 # A watcher elsewhere that raises the alarm when this machine falls silent, such as healthchecks.io: the address of a
 # check that expects a ping every 15 minutes and is patient for an hour

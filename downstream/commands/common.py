@@ -78,7 +78,7 @@ def require_running(home: Path) -> None:
         sys.exit(ExitCode.PAUSED)
     if is_over(home, "paused"):
         tell(home, "working again: the heartbeat is back")
-    if found.pulse is Pulse.CAUTIOUS and is_news(home, "cautious", now()):
+    if found.pulse is Pulse.CAUTIOUS and not found.is_sunset and is_news(home, "cautious", now()):
         tell(home, f"cautious: {found.why}")
     elif found.pulse is Pulse.ACTIVE and is_over(home, "cautious"):
         tell(home, "the heartbeat was renewed")

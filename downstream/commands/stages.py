@@ -109,7 +109,8 @@ def review(home: Path, /, ask: bool, rebuy: bool, **by_hand: str | None) -> None
 def daily(home: Path) -> None:
     """Write the day's review to logs/reviews: what failed, what waits, what happened.
 
-    Also makes up for days that were missed, and works off triggers/daily-YYYY-MM-DD.trigger files dropped by hand.
+    Also makes up for days, weeks and months that were missed, and works off triggers/daily-YYYY-MM-DD.trigger files
+    dropped by hand.
     """
     _review_business(home, "daily")
 

@@ -35,7 +35,6 @@ class What(StrEnum):
 
     MOVED = "moved"
     RECOVERED = "recovered"
-    RELEASED = "released"
     APPROVED = "approved"
     REGENERATE = "regenerate"
     REJECTED = "rejected"

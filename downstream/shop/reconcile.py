@@ -26,8 +26,6 @@ class Reconciled:
     """Orders whose job was missing."""
     events: int = 0
     """Refunds and disputes that nobody had told us of."""
-    expired: list[str] = field(default_factory=list)
-    """Drafts that were too old."""
 
 
 def reconcile(shop: Shop, *, days: int | None = None) -> Reconciled:
@@ -41,7 +39,7 @@ def reconcile(shop: Shop, *, days: int | None = None) -> Reconciled:
     """
     now, found = shop.clock(), Reconciled()
     if shop.payments is None:
-        found.expired = shop.orders.expire(now)
+        shop.orders.expire(now)
         return found
     found.days = days_to_look_back(shop.home, now.timestamp()) if days is None else days
     since = now - timedelta(days=found.days)
@@ -63,7 +61,7 @@ def reconcile(shop: Shop, *, days: int | None = None) -> Reconciled:
                 )
     # Only after the service has answered: to a machine whose clock is far ahead, every draft is old, and no certificate
     # of a service is valid.
-    found.expired = shop.orders.expire(now)
+    shop.orders.expire(now)
     succeeded(shop.home, now.timestamp())
     shop.log.info("shop.reconciled", sessions=found.sessions, healed=len(found.healed), events=found.events)
     return found

@@ -99,7 +99,7 @@ def _add_files(app: Flask, shop: Shop) -> None:
     app.add_url_rule(
         "/robots.txt",
         "robots",
-        lambda: _plain("User-agent: *\nDisallow: /drafts/\nDisallow: /orders/\nDisallow: /streams/\n"),
+        lambda: _plain(_ROBOTS),
     )
 
 

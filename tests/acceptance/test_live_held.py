@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from fakes.service import Call
 
 MADE = Counter({"text": 4, "keyframe": 6, "clip": 5})
-BILLED = frozenset({"models.generateContent", "predictions.create", "models.predictions.create"})
 
 
 @pytest.fixture

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 STORIES = Path(__file__).parent.parent / "stories"
 HUNGARIAN = (STORIES / "emberi-jogok.hu.txt").read_text("utf-8").strip()
-ENGLISH = (STORIES / "the-selfish-giant.txt").read_text("utf-8").strip()
 
 
 def why_not(name: str, data: bytes) -> str:

@@ -3,7 +3,7 @@
 Prints, for N jobs: enqueue, claim + advance to review, and as a yardstick a plain write + fsync + rename + fsync of the
 folder of the same bytes; then the cost of listing a long queue for the first and the second time.
 
-    python bench/queue.py [--jobs 1000] [--waiting 50000] [--folder DIR]
+    python bench/folders.py [--jobs 1000] [--waiting 50000] [--folder DIR]
 """
 
 from __future__ import annotations
