@@ -26,6 +26,7 @@ from matrix import BEFORE_CLIPS, ECHO, IN_REVIEW, ORDER, TALE, TITLE, WRONG_KEY,
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fakes.service import Call
     from matrix import Row
 
     OpenRow = Callable[..., Row]
@@ -69,22 +70,63 @@ def test_a_clip_that_does_not_come_counts_as_bought_and_is_bought_anew(
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
-        (output_gone(), "the clip is gone (404): it is kept for an hour only"),
+        (output_gone(), "the clip could not be fetched (404)"),
+        (output_gone(403), "the clip could not be fetched (403)"),
         (html_instead(), "what was delivered is not an MP4 file"),
         (not_a_video(), "what was delivered is not an MP4 file"),
     ],
-    ids=["gone", "a page", "noise"],
+    ids=["404", "403", "a page", "noise"],
 )
-def test_what_is_delivered_instead_of_a_clip_is_not_taken(open_row: OpenRow, fault: Fault, reason: str) -> None:
+def test_what_is_delivered_instead_of_a_clip_is_not_taken_and_the_clip_is_fetched_by_a_later_run(
+    open_row: OpenRow, fault: Fault, reason: str
+) -> None:
     row = open_row("before clips")
-    row.services.replicate.fail_next(fault)
+    row.services.replicate.fail_next(fault, times=FOR_EVER)
 
+    for tries in (1, 2):
+        row.later()
+        assert row.tick("process") == Tick(7, "", ())
+        assert (row.where(), row.waits_for(), row.job()["tries"]) == ("pending", reason, tries)
+
+    assert {row.phases(f"clips/0{number}") == ["intent"] for number in range(1, 6)} == {True}
+    assert row.bill == ALL_CLIPS
+    row.services.replicate.clear_faults()
+    row.finish(begun=BEFORE_CLIPS, extra={})
+
+
+@pytest.mark.parametrize("retention_seconds", [0, 86_400], ids=["gone", "kept for longer"])
+def test_a_clip_that_is_never_delivered_ends_with_a_person_when_its_hour_is_over(
+    open_row: OpenRow, retention_seconds: int
+) -> None:
+    row = open_row("before clips")
+    row.services.replicate.fail_next(html_instead(), lambda call: is_of_third(row, call), times=FOR_EVER)
     assert row.tick("process") == Tick(7, "", ())
+    jump(row, -2)
+    row.services.replicate.retention_seconds = retention_seconds
+    row.later()
 
-    assert (row.where(), row.waits_for()) == ("pending", reason)
-    ends = Counter(line["phase"] for line in row.receipts() if line["call"].startswith("clips/"))
-    assert (ends["outcome"], ends["failed"]) == (4, 1)
+    given_up = row.tick("process")
+
+    reason = (
+        "clip 03 was made and paid for, but Replicate did not deliver it: what was delivered is not an MP4 file. "
+        f"downstream retry {ORDER} buys it again"
+    )
+    assert given_up.code == 4
+    assert given_up.tells(f"{ORDER} failed: {reason}")
+    assert row.failure() == ("person_decides", reason)
+    assert (row.phases("clips/03"), row.cost("clips/03")) == (["intent", "failed"], [CLIP])
+    assert row.bill == ALL_CLIPS
+
+    row.services.replicate.clear_faults()
+    row.services.replicate.retention_seconds = 3600
+    assert row.tick("retry", ORDER).code == 0
     row.finish(begun=BEFORE_CLIPS, extra=ONE_MORE)
+
+
+def is_of_third(row: Row, call: Call) -> bool:
+    """The download of the third clip."""
+    prediction = row.services.replicate.predictions[call.request.path.split("/")[-2]]
+    return THIRD in prediction.sources["prompt"]
 
 
 def test_what_a_filter_refuses_is_for_a_person_and_not_bought_again_by_a_mere_retry(open_row: OpenRow) -> None:
@@ -115,6 +157,9 @@ def test_what_a_filter_refuses_is_for_a_person_and_not_bought_again_by_a_mere_re
     [
         (listed_output(), None),
         (download_cut(), None),
+        (output_gone(), None),
+        (html_instead(), None),
+        (not_a_video(), None),
         (Fault.lose_reply(), None),
         (Fault.status(429, message=ECHO, retry_after="1"), None),
         (Fault.status(429, message="Request was throttled. Your rate limit resets in ~1s."), None),
@@ -127,6 +172,9 @@ def test_what_a_filter_refuses_is_for_a_person_and_not_bought_again_by_a_mere_re
     ids=[
         "output in a list",
         "download cut",
+        "404 at download",
+        "a page at download",
+        "noise at download",
         "lost create",
         "429 with header",
         "429 with hint",

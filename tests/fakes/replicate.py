@@ -67,9 +67,9 @@ def data_removed() -> Fault:
     return Fault(outcome="removed")
 
 
-def output_gone() -> Fault:
-    """The next download answers 404."""
-    return Fault(refused=404, operations=_DOWNLOAD)
+def output_gone(status: int = 404) -> Fault:
+    """The next download is refused."""
+    return Fault(refused=status, operations=_DOWNLOAD)
 
 
 def download_cut(share: float = 0.5) -> Fault:

@@ -563,9 +563,6 @@ def test_inputs_that_are_not_accepted_are_named_and_not_quoted() -> None:
         (canceled(), TryAgain, "s01 was canceled"),
         (aborted(), TryAgain, "s01 was canceled"),
         (data_removed(), TryAgain, "kept|keeps"),
-        (output_gone(), TryAgain, "gone"),
-        (html_instead(), TryAgain, "not an MP4"),
-        (not_a_video(), TryAgain, "not an MP4"),
     ],
 )
 def test_a_prediction_without_a_clip_counts_as_bought_and_says_why(
@@ -628,10 +625,25 @@ def test_hiccups_between_are_waited_out(
     assert len(replicate.bill) == 1
 
 
-def test_a_download_that_was_cut_is_fetched_again(
-    clips: MinimaxClips, replicate: FakeReplicate, request_: ClipRequest, destination: Path
+BAD_DOWNLOADS = pytest.mark.parametrize(
+    "fault",
+    [
+        download_cut(),
+        output_gone(),
+        output_gone(401),
+        output_gone(410),
+        html_instead(),
+        not_a_video(),
+    ],
+    ids=["cut", "404", "401", "410", "a page", "noise"],
+)
+
+
+@BAD_DOWNLOADS
+def test_a_download_that_went_wrong_is_made_again(
+    clips: MinimaxClips, replicate: FakeReplicate, request_: ClipRequest, destination: Path, fault: Fault
 ) -> None:
-    replicate.fail_next(download_cut(), times=2)
+    replicate.fail_next(fault, times=2)
 
     clips.make(request_, destination, PaperCall())
 
@@ -639,10 +651,11 @@ def test_a_download_that_was_cut_is_fetched_again(
     assert len(replicate.bill) == 1
 
 
-def test_a_download_that_keeps_being_cut_is_left_to_the_next_run(
-    clips: MinimaxClips, replicate: FakeReplicate, request_: ClipRequest, destination: Path
+@BAD_DOWNLOADS
+def test_a_download_that_keeps_going_wrong_is_left_to_the_next_run(
+    clips: MinimaxClips, replicate: FakeReplicate, request_: ClipRequest, destination: Path, fault: Fault
 ) -> None:
-    replicate.fail_next(download_cut(), times=FOR_EVER)
+    replicate.fail_next(fault, times=FOR_EVER)
     call = PaperCall()
 
     with pytest.raises(TryAgain) as caught:
@@ -653,6 +666,66 @@ def test_a_download_that_keeps_being_cut_is_left_to_the_next_run(
     replicate.clear_faults()
     clips.make(request_, destination, PaperCall(facts=call.facts))
     assert (len(replicate.bill), decoded(destination)) == (1, 10)
+
+
+def aged(call: PaperCall) -> PaperCall:
+    """The next run's call, more than an hour later."""
+    began = datetime.fromisoformat(call.facts["creating"]) - timedelta(minutes=61)
+    return PaperCall(facts=call.facts | {"creating": began.isoformat()})
+
+
+@BAD_DOWNLOADS
+def test_a_download_that_goes_wrong_for_an_hour_is_for_a_person(
+    clips: MinimaxClips, replicate: FakeReplicate, request_: ClipRequest, destination: Path, fault: Fault
+) -> None:
+    replicate.fail_next(fault, times=FOR_EVER)
+    call = PaperCall()
+    with pytest.raises(TryAgain):
+        clips.make(request_, destination, call)
+    last = aged(call)
+
+    with pytest.raises(PersonDecides, match=r"did not deliver it: .* downstream retry order buys it again"):
+        clips.make(request_, destination, last)
+
+    assert (last.cost, last.exact, len(replicate.bill)) == (PRICE, False, 1)
+
+
+def test_a_clip_that_is_shown_for_longer_than_an_hour_is_fetched_all_the_same(
+    clips: MinimaxClips, replicate: FakeReplicate, request_: ClipRequest, destination: Path
+) -> None:
+    replicate.fail_next(html_instead(), times=4)
+    call = PaperCall()
+    with pytest.raises(TryAgain):
+        clips.make(request_, destination, call)
+
+    clips.make(request_, destination, aged(call))
+
+    assert (len(replicate.bill), decoded(destination)) == (1, 10)
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"), [(html_instead(), PersonDecides), (download_cut(), TryAgain)], ids=["no clip", "cut"]
+)
+def test_a_clip_that_is_gone_before_it_arrived_counts_as_bought(
+    clips: MinimaxClips,
+    replicate: FakeReplicate,
+    request_: ClipRequest,
+    destination: Path,
+    fault: Fault,
+    kind: type[DownstreamError],
+) -> None:
+    replicate.fail_next(fault, times=4)
+    call = PaperCall()
+    with pytest.raises(TryAgain):
+        clips.make(request_, destination, call)
+    replicate.retention_seconds = 0.0
+    last = PaperCall(facts=call.facts)
+
+    with pytest.raises(kind) as caught:
+        clips.make(request_, destination, last)
+
+    assert not getattr(caught.value, "soon", False)
+    assert (last.cost, last.exact, len(replicate.bill)) == (PRICE, False, 1)
 
 
 def test_a_clip_that_ends_in_the_middle_is_no_clip(

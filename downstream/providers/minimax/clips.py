@@ -7,6 +7,8 @@ Replicate has no idempotency keys. What keeps a clip from being bought twice is 
 3. ``prediction`` is noted; from there on every run waits for that one.
 
 A run that finds 2 without 3 looks for a prediction with that very source in the service's list.
+
+What is delivered badly is fetched again, by later runs too, for as long as the service shows it and should have it.
 """
 
 from __future__ import annotations
@@ -40,6 +42,8 @@ CREATES_AT_ONCE = 2
 """How often one run creates a prediction of which it knows that it was not made."""
 KEPT = timedelta(minutes=50)
 """So long a prediction is surely in the list with its inputs, by which it is found; they are deleted after an hour."""
+FETCHED_FOR = timedelta(hours=1)
+"""So long a clip that the service shows is fetched again by a later run; the service promises to keep it no longer."""
 CLOCK_MARGIN = timedelta(hours=1)
 """How far this machine's clock may be ahead of the service's. Nothing older could be found anyway."""
 
@@ -99,7 +103,8 @@ class MinimaxClips:
             Refused: a content filter said no.
             Unknown: a prediction may have been made, and cannot be found any more.
             OnHold: the account is out of credit.
-            TryAgain: the service failed, or has not ended yet.
+            PersonDecides: the service had a clip, and never delivered one.
+            TryAgain: the service failed, has not ended yet, or did not deliver.
         """
         price = self.price_micros(request)
         try:
@@ -119,7 +124,7 @@ class MinimaxClips:
         try:
             if state.status != "succeeded":
                 raise _failure(request, state)
-            self._fetch(state, destination, call)
+            self._fetch(request, state, destination, call)
         except Cut:
             raise  # it lies there still: the next run fetches it
         except (TryAgain, PersonDecides):
@@ -217,10 +222,17 @@ class MinimaxClips:
         except NotThere:
             raise Unknown("Replicate does not know the clip's prediction any more; it counts as bought") from None
 
-    def _fetch(self, state: State, destination: Path, call: Call) -> None:
+    def _fetch(self, request: ClipRequest, state: State, destination: Path, call: Call) -> None:
         if not state.output:
-            raise Spoiled("the clip is gone: the service keeps it for an hour only")
-        persistently(partial(download, state.output, destination), call.wait, Cut)
+            raise _gone(request, call)
+        try:
+            persistently(partial(download, state.output, destination), call.wait, Cut)
+        except Cut as error:
+            if isinstance(error, Spoiled):
+                call.note(spoiled=str(error))
+            if call.now() - datetime.fromisoformat(str(call.facts["creating"])) > FETCHED_FOR:
+                raise _never_delivered(request, str(error)) from None
+            raise
 
     def _ask(self, send: Callable[[], Answer], call: Call) -> Answer:
         """The answer to what buys nothing: a hiccup of the service is waited out."""
@@ -249,6 +261,20 @@ def _keyframe(request: ClipRequest) -> tuple[bytes, str]:
     with Image.open(request.keyframe, formats=("JPEG", "PNG", "WEBP")) as picture:
         mime_type = Image.MIME[str(picture.format)]
     return request.keyframe.read_bytes(), mime_type
+
+
+def _gone(request: ClipRequest, call: Call) -> DownstreamError:
+    """What a clip means that the service has removed: nobody came in time, or what it delivered was no clip."""
+    if spoiled := call.facts.get("spoiled"):
+        return _never_delivered(request, str(spoiled))
+    return TryAgain("the clip is gone: the service keeps it for an hour only")
+
+
+def _never_delivered(request: ClipRequest, reason: str) -> PersonDecides:
+    return PersonDecides(
+        f"clip {request.segment_id} was made and paid for, but Replicate did not deliver it: {reason}. "
+        f"downstream retry {request.stream_id} buys it again"
+    )
 
 
 def _failure(request: ClipRequest, state: State) -> DownstreamError:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 TIMEOUT = httpx.Timeout(connect=10.0, read=30.0, write=10.0, pool=10.0)
 TOTAL_SECONDS = 300.0
 LARGEST_CLIP_BYTES = 200_000_000
-GONE = {401, 403, 404, 410}
 
 
 class Cut(TryAgain):
@@ -33,8 +32,8 @@ class Cut(TryAgain):
         super().__init__(reason, wait_seconds=60.0, soon=True)
 
 
-class Spoiled(TryAgain):
-    """What lies there is not a clip, or nothing lies there any more."""
+class Spoiled(Cut):
+    """Something arrived that is not a clip. One answer proves nothing about what lies there."""
 
 
 def download(address: str, destination: Path) -> None:
@@ -59,8 +58,6 @@ def _fetch(address: str, path: Path) -> None:
         # Without compression, so that the length that is announced is the clip's; httpx holds the body to it.
         headers = {"Accept-Encoding": "identity"}
         with httpx.stream("GET", address, headers=headers, timeout=TIMEOUT, follow_redirects=True) as response:
-            if response.status_code in GONE:
-                raise Spoiled(f"the clip is gone ({response.status_code}): it is kept for an hour only")
             if response.status_code != 200:
                 raise Cut(f"the clip could not be fetched ({response.status_code})")
             _save(response, path)
