@@ -282,8 +282,11 @@ def _put_off(context: Context, claim: Claim, error: TryAgain) -> None:
 
 
 def _hold(context: Context, claim: Claim, error: OnHold) -> None:
-    """The job waits until what holds it up may be over; it has not failed, so its tries are not counted."""
-    seconds = min(error.wait_seconds + 1, LONGEST_PUT_OFF_SECONDS)
+    """The job waits until what holds it up may be over; it has not failed, so its tries are not counted.
+
+    It waits no longer than what was bought for it keeps.
+    """
+    seconds = min(error.wait_seconds + 1, LONGEST_SOON_SECONDS if error.soon else LONGEST_PUT_OFF_SECONDS)
     job, until = claim.job, context.clock() + timedelta(seconds=round(seconds))
     context.log.warning("job.on_hold", stream=job.stream_id, cause=error.fingerprint, until=until.isoformat())
     context.outcome.later.append(job.stream_id)

@@ -6,9 +6,9 @@ import time
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
-from downstream.domain.errors import PersonDecides, StopRun
+from downstream.domain.errors import Held, OnHold, PersonDecides, StopRun, TryAgain
 from downstream.receipts import digest
 
 if TYPE_CHECKING:
@@ -108,7 +108,8 @@ class Work:
     ) -> list[Result]:
         """``do`` of every item, side by side, in the items' order; ``calling`` when they wait for outside answers.
 
-        One that fails does not stop those that have begun: what they finish is kept. The gravest error is raised.
+        One that fails does not stop those that have begun: what they finish is kept. The gravest error is raised; where
+        a later run goes on, it is as soon as any of them needs it.
         """
         self.progress.advanced(self.job.stream_id, step, 0, len(items))
         pool = self.pools.calling if calling and self.providers.origin == "outside" else self.pools.working
@@ -133,10 +134,20 @@ def _is_final(future: Future[Any]) -> bool:
 def _raise_gravest(futures: Iterable[Future[Any]]) -> None:
     errors = [error for future in futures if not future.cancelled() and (error := future.exception()) is not None]
     if errors:
-        raise min(errors, key=_gravity)
+        gravest, hasty = min(errors, key=_gravity), [error for error in errors if _is_soon(error)]
+        if isinstance(gravest, OnHold) and hasty:  # what is bought is fetched, whatever holds up the rest
+            gravest.wait_seconds, gravest.soon = min(error.wait_seconds for error in hasty), True
+        raise gravest
 
 
 def _gravity(error: BaseException) -> int:
+    """What decides for the whole order comes first, then whose wait does not keep."""
     if isinstance(error, StopRun | OSError):
         return 0
-    return 1 if isinstance(error, PersonDecides) else 2
+    graver = (PersonDecides, Held, OnHold)
+    found = next((place for place, kind in enumerate(graver, 1) if isinstance(error, kind)), None)
+    return found or (4 if _is_soon(error) else 5)
+
+
+def _is_soon(error: BaseException) -> TypeGuard[TryAgain]:
+    return isinstance(error, TryAgain) and error.soon

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -246,6 +246,40 @@ def test_an_empty_account_holds_everybody_is_told_once_and_goes_on_by_itself(ope
     assert over.code == 0
     assert over.tells("all clear: minimax.credit holds up no order any more")
     row.finish(begun=BEFORE_CLIPS)
+
+
+def test_a_bought_clip_is_fetched_while_an_empty_account_holds_up_another(open_row: OpenRow) -> None:
+    row = open_row("before clips")
+    row.services.replicate.fail_next(failed(ECHO), "slow move number 1")
+    row.services.replicate.fail_next(download_cut(), lambda call: is_of_third(row, call), times=FOR_EVER)
+    assert row.tick("process") == Tick(7, "", ())
+    row.services.replicate.fail_next(Fault.status(402, message=ECHO), times=FOR_EVER)
+
+    row.later()
+    held = row.tick("process")
+
+    assert held.code == 7
+    assert held.tells("the Replicate account is out of credit (402)")
+    assert (row.where(), row.waits_for(), row.phases("clips/03")) == ("pending", "minimax.credit", ["intent"])
+    assert seconds_to_wait(row) <= 61
+
+    row.later()
+    assert row.tick("process") == Tick(7, "", ())
+    assert seconds_to_wait(row) <= 61
+
+    row.services.replicate.clear_faults()
+    row.later()
+    assert row.tick("process") == Tick(7, "", ())
+    assert (row.waits_for(), row.phases("clips/03")) == ("minimax.credit", ["intent", "outcome"])
+    assert seconds_to_wait(row) > 3000
+
+    row.hold_is_over("minimax")
+    row.finish(begun=BEFORE_CLIPS, extra=ONE_MORE)
+
+
+def seconds_to_wait(row: Row) -> float:
+    """How long it is until the order is looked at again."""
+    return (datetime.fromisoformat(row.job()["not_before"]) - datetime.now(UTC)).total_seconds()
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from conftest import books
 
-from downstream.domain.errors import PersonDecides, Refused, StopRun, TryAgain
+from downstream.domain.errors import OnHold, PersonDecides, Refused, StopRun, TryAgain
 from downstream.domain.ports import Call, KeyframeRequest, Picture, Providers, Silence, Suppliers
 from downstream.log import open_log
 from downstream.providers.embedded.clips import EmbeddedClips
@@ -22,7 +22,7 @@ from downstream.providers.embedded.keyframes import EmbeddedKeyframes
 from downstream.providers.embedded.mail import EmbeddedMail
 from downstream.queue import Queue
 from downstream.settings import read_settings
-from downstream.stages.context import MAX_TRIES, Context
+from downstream.stages.context import LONGEST_SOON_SECONDS, MAX_TRIES, Context
 from downstream.stages.process import process
 
 if TYPE_CHECKING:
@@ -112,6 +112,28 @@ def test_a_passing_fault_puts_the_order_back_with_a_growing_wait(home: Path) -> 
     second = job(home, "pending")
     assert second["tries"] == 2
     assert 160 <= (datetime.fromisoformat(second["not_before"]) - later).total_seconds() <= 240
+
+
+@pytest.mark.parametrize(
+    ("wait_seconds", "soon", "waits_seconds"),
+    [(3600.0, False, 3601), (60.0, True, 61), (3600.0, True, LONGEST_SOON_SECONDS)],
+    ids=["a hold", "a short one", "one that would be too long for what was bought"],
+)
+def test_a_hold_lasts_no_longer_than_what_was_bought_keeps(
+    home: Path, wait_seconds: float, waits_seconds: float, *, soon: bool
+) -> None:
+    held = OnHold("the cap is reached", fingerprint="cap.day", wait_seconds=wait_seconds)
+    held.soon = soon
+    run = context(home, held)
+    process(run)
+
+    found = job(home, "pending")
+    assert (found["held_by"], found.get("tries", 0)) == ("cap.day", 0)
+    assert (datetime.fromisoformat(found["not_before"]) - NOW).total_seconds() == waits_seconds
+    assert [each for each in run.outcome.told if "the cap is reached" in each] == run.outcome.told
+    again = context(home, held, NOW + timedelta(seconds=waits_seconds + 1))
+    process(again)
+    assert (len(run.outcome.told), again.outcome.told) == (1, [])
 
 
 def test_a_passing_fault_that_never_passes_reaches_a_person(home: Path) -> None:

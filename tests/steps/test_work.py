@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from conftest import books
 
-from downstream.domain.errors import Interrupted, PersonDecides, StopRun, TryAgain
+from downstream.domain.errors import Held, Interrupted, OnHold, PersonDecides, StopRun, TryAgain
 from downstream.domain.job import Job
 from downstream.domain.ports import Silence
 from downstream.log import open_log
@@ -134,6 +134,50 @@ def test_the_gravest_error_is_raised_and_the_rest_is_finished(work: Work) -> Non
     with pytest.raises(TryAgain):
         work.each("step", [0, 2, 3], do)
     assert sorted(done) == [2, 3]
+
+
+def fetch() -> TryAgain:
+    """A bought clip that did not arrive."""
+    return TryAgain("cut", wait_seconds=60.0, soon=True)
+
+
+def cap() -> OnHold:
+    """A cap that holds up another clip."""
+    return OnHold("the cap is reached", fingerprint="cap.day", wait_seconds=3600.0)
+
+
+@pytest.mark.parametrize(
+    ("errors", "kind", "wait_seconds"),
+    [
+        ([TryAgain("busy"), fetch()], TryAgain, 60.0),
+        ([cap(), fetch()], OnHold, 60.0),
+        ([fetch(), cap()], OnHold, 60.0),
+        ([TryAgain("a", wait_seconds=90.0, soon=True), cap(), fetch()], OnHold, 60.0),
+        ([TryAgain("busy"), cap()], OnHold, 3600.0),
+        ([fetch(), Held("held")], Held, 300.0),
+    ],
+    ids=["busy", "cap first", "cap last", "two", "cap alone", "held"],
+)
+def test_what_is_bought_and_does_not_keep_decides_when_the_order_is_looked_at_again(
+    work: Work, errors: list[TryAgain], kind: type[TryAgain], wait_seconds: float
+) -> None:
+    def do(error: TryAgain) -> None:
+        raise error
+
+    with pytest.raises(kind) as caught:
+        work.each("step", errors, do)
+
+    assert (type(caught.value), caught.value.wait_seconds) == (kind, wait_seconds)
+    assert caught.value.soon is (wait_seconds == 60.0)
+
+
+@pytest.mark.parametrize("graver", [PersonDecides("closed"), StopRun("paused")])
+def test_what_is_bought_does_not_hide_what_ends_the_work(work: Work, graver: Exception) -> None:
+    def do(error: Exception) -> None:
+        raise error
+
+    with pytest.raises(type(graver)):
+        work.each("step", [fetch(), graver], do)
 
 
 def test_nothing_new_is_begun_after_a_final_error(work: Work) -> None:
