@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from downstream.domain.errors import LONGEST_PUT_OFF_SECONDS, DownstreamError, OnHold, Throttled, TryAgain
+from downstream.domain.errors import LONGEST_PUT_OFF_SECONDS, DownstreamError, InTrouble, OnHold, Throttled, TryAgain
 from downstream.files import replace
 from downstream.locks import Lock
 from downstream.machine import machine_trouble
@@ -48,7 +48,7 @@ class _State:
     creates: list[float] = field(default_factory=list)
     still_until: float = 0.0
     throttled: int = 0
-    """How often in a row it asked for less haste."""
+    """How often in a row it asked for less haste, or was in trouble."""
     held_until: float = 0.0
     why: str = ""
     fingerprint: str = ""
@@ -104,6 +104,10 @@ class SharedGate:
                     self._slow_down(error.hint_seconds)
                 if self._steady() >= give_up_at:
                     raise
+            except InTrouble:  # not sent again here: it may have been billed, so each time is an attempt of its own
+                with suppress(OSError):
+                    self._slow_down(None)
+                raise
             except OnHold as error:
                 with suppress(OSError):
                     self._hold(error)

@@ -59,6 +59,8 @@ class Attempt:
     exact: bool = True
     """The provider's own figure; otherwise it is assumed."""
     reason: str = ""
+    in_trouble: bool = False
+    """The service answered that it is in trouble itself, so the end says nothing about what was asked."""
     facts: dict[str, JsonValue] = field(default_factory=dict)
 
     @property
@@ -115,6 +117,17 @@ class Receipts:
         """What this stream has cost, or may have, in millionths of a dollar."""
         return sum(attempt.spent_micros for attempt in self.attempts)
 
+    @property
+    def capped_micros(self) -> int:
+        """What of it counts against the stream's cap: of a call's answers from a service in trouble only the dearest.
+
+        Such an answer is most likely not billed, and a service that is down all day gives many of them.
+        """
+        with self._lock:
+            calls = [list(same) for same in self._attempts.values()]
+        in_trouble = (max((one.spent_micros for one in same if one.in_trouble), default=0) for same in calls)
+        return sum(in_trouble) + sum(one.spent_micros for same in calls for one in same if not one.in_trouble)
+
     def outcome(self, call: str, inputs: str) -> Receipt | None:
         """The receipt of ``call`` when it was made with just these inputs and its files are still as they were."""
         receipt = self._outcomes.get(call)
@@ -163,10 +176,21 @@ class Receipts:
         self._outcomes[attempt.call] = receipt
         return receipt
 
-    def end(self, attempt: Attempt, phase: Phase, reason: str, *, cost_micros: int, exact: bool = True) -> None:
+    def end(
+        self,
+        attempt: Attempt,
+        phase: Phase,
+        reason: str,
+        *,
+        cost_micros: int,
+        exact: bool = True,
+        in_trouble: bool = False,
+    ) -> None:
         """It is on the disk that nothing usable came of the call, why, and what it cost all the same."""
-        self._append(attempt, phase, reason=reason, cost_micros=cost_micros, exact=exact)
+        more = {"in_trouble": True} if in_trouble else {}
+        self._append(attempt, phase, reason=reason, cost_micros=cost_micros, exact=exact, **more)
         _end(attempt, phase, cost_micros, exact=exact, reason=reason)
+        attempt.in_trouble = in_trouble
 
     def _append(self, attempt: Attempt, phase: str, **more: Any) -> None:
         line = {
@@ -201,6 +225,7 @@ class Receipts:
             exact=line.get("exact", True),
             reason=line.get("reason", ""),
         )
+        attempt.in_trouble = line.get("in_trouble", False)
         if phase is Phase.OUTCOME:
             self._outcomes[attempt.call] = Receipt(**{each.name: line[each.name] for each in fields(Receipt)})
 

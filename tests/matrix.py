@@ -239,6 +239,9 @@ class Row(Shop):
         """So much time has passed that whatever was put off may be taken up again."""
         for stream_id in self.orders:
             self.put_off(stream_id)
+        for path in self.home.glob("jobs/.limits/*.json"):
+            with self.limits(path.stem) as state:
+                state["still_until"] = 0.0
 
     def finish(
         self,

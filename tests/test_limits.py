@@ -17,6 +17,7 @@ import pytest
 from downstream.domain.errors import (
     LONGEST_PUT_OFF_SECONDS,
     Interrupted,
+    InTrouble,
     OnHold,
     Paused,
     PersonDecides,
@@ -260,6 +261,27 @@ def test_without_a_hint_the_pauses_grow_until_it_goes_well_again(home: Path, wat
     bounds = [(2.0**power * 0.7, 2.0**power * 1.3 * 1.1) for power in range(1, 6)] + [(42, 86)] * 3
     assert len(watch.waited) == len(bounds)
     for seconds, (least, most) in zip(watch.waited, bounds, strict=True):
+        assert least <= seconds <= most
+    assert state(home)["throttled"] == 0
+
+
+def test_trouble_of_the_service_is_not_sent_again_and_slows_everybody_down_until_it_goes_well(
+    home: Path, watch: Watch
+) -> None:
+    one, other = gate(home, watch), gate(home, watch)
+    pauses = []
+    for sender in (one, other, one, other, one, other, one, other):
+        before = watch.ahead
+        with pytest.raises(InTrouble, match="503"):
+            sender.run(refusing(InTrouble("503")))
+        pauses.append(watch.ahead - before)
+    before = watch.ahead
+
+    assert one.run(lambda: "answer") == "answer"
+
+    pauses.append(watch.ahead - before)
+    bounds = [(0, 0), *((2.0**power * 0.7, 2.0**power * 1.3 * 1.1) for power in range(1, 6)), *[(42, 86)] * 3]
+    for seconds, (least, most) in zip(pauses, bounds, strict=True):
         assert least <= seconds <= most
     assert state(home)["throttled"] == 0
 

@@ -1,6 +1,7 @@
 """The three kinds of error, told apart by what happens next, and nothing else.
 
 ``TryAgain``       the job goes back to ``pending`` and a later run tries again; ``Throttled`` asks for less haste,
+                   ``InTrouble`` is a service's fault of its own;
                    ``OnHold`` means a limit, a cap or an empty account: nothing is wrong with the job;
                    ``Held`` means that a person, or a payment taken back, keeps this one order from going on;
                    ``Unknown`` means that nobody can tell whether a call was made
@@ -42,6 +43,10 @@ class Throttled(TryAgain):
     def __init__(self, reason: str, *, hint_seconds: float | None = None) -> None:
         super().__init__(reason, wait_seconds=60.0 if hint_seconds is None else hint_seconds)
         self.hint_seconds = hint_seconds
+
+
+class InTrouble(TryAgain):
+    """The service answered that it is in trouble itself: nothing came of the call, which may have been billed."""
 
 
 class Unknown(TryAgain):

@@ -70,12 +70,14 @@ class Gate(Protocol):
         """The answer of ``send``, which is called once there is room and, when throttled, again after a while.
 
         ``creates`` counts against the creates a minute; reading and polling do not. ``send`` raises ``Throttled``
-        when the service asked for less haste and did nothing, and ``OnHold`` when it closed its doors for longer:
-        that holds for every process until then.
+        when the service asked for less haste and did nothing, ``InTrouble`` when it is in trouble itself, which slows
+        every process down, too, and ``OnHold`` when it closed its doors for longer: that holds for every process
+        until then.
 
         Raises:
             OnHold: the service is on hold.
             TryAgain: it asked for less haste for longer than this run has patience.
+            InTrouble: as ``send`` raised it, which is not called again.
             StopRun: the run has to end.
         """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from downstream.domain.errors import DownstreamError, OnHold, PersonDecides, Refused, Unknown
+from downstream.domain.errors import DownstreamError, InTrouble, OnHold, PersonDecides, Refused, Unknown
 from downstream.domain.job import What
 from downstream.domain.prices import show_dollars
 from downstream.ledger import LOOK_AGAIN_SECONDS
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from downstream.steps.work import Made, Work
 
 MOST_USELESS = 3
-"""How often a call may be paid for that comes to nothing."""
+"""How often a call may be paid for that comes to nothing, other than by a service's trouble: that goes by tries."""
 MOST_LOST = 2
 """How often a call whose answer was lost may have been made: the first time and once more."""
 
@@ -78,7 +78,7 @@ def _reserve(work: Work, name: str, inputs_digest: str, provider: str, number: i
         return work.receipts.intend(name, inputs_digest, provider)
     stream_id, budget = work.job.stream_id, work.budget
     with budget.spending:
-        spent = work.receipts.spent_micros
+        spent = work.receipts.capped_micros
         if spent + price_micros > budget.most_micros:
             raise OnHold(
                 f"{stream_id} has cost {show_dollars(spent)}, and {name} would take it past its cap of "
@@ -120,12 +120,22 @@ def _end_badly(work: Work, call: OpenCall, error: DownstreamError, *, continues:
         return
     else:
         phase = Phase.REFUSED if isinstance(error, Refused) else Phase.FAILED
-    _end(work, attempt, phase, str(error), cost_micros=cost, exact=call.exact)
+    in_trouble = isinstance(error, InTrouble) and phase is Phase.FAILED
+    _end(work, attempt, phase, str(error), cost_micros=cost, exact=call.exact, in_trouble=in_trouble)
 
 
-def _end(work: Work, attempt: Attempt, phase: Phase, reason: str, *, cost_micros: int, exact: bool = False) -> None:
+def _end(
+    work: Work,
+    attempt: Attempt,
+    phase: Phase,
+    reason: str,
+    *,
+    cost_micros: int,
+    exact: bool = False,
+    in_trouble: bool = False,
+) -> None:
     exact = (exact or not cost_micros) and phase is not Phase.UNKNOWN
-    work.receipts.end(attempt, phase, reason, cost_micros=cost_micros, exact=exact)
+    work.receipts.end(attempt, phase, reason, cost_micros=cost_micros, exact=exact, in_trouble=in_trouble)
     _settle_ledger(work, attempt)
     work.log.warning("call.ended", call=attempt.call, phase=phase, reason=reason, cost_micros=cost_micros)
 
@@ -141,7 +151,7 @@ def _check_not_in_vain(work: Work, earlier: Sequence[Attempt]) -> None:
     now = work.receipts.clock()  # what is said to be later was written before the clock was set back
     counted = [one for one in earlier if since is None or since < one.began_at <= now]
     lost = [one for one in counted if one.phase is Phase.UNKNOWN]
-    useless = [one for one in counted if one.phase is Phase.FAILED and one.cost_micros]
+    useless = [one for one in counted if one.phase is Phase.FAILED and one.cost_micros and not one.in_trouble]
     if len(useless) >= MOST_USELESS:
         raise PersonDecides(
             f"{useless[-1].call} was paid for {len(useless)} times in vain, the last time: {useless[-1].reason}. "

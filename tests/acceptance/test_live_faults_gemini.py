@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -118,6 +119,29 @@ def test_trouble_of_the_service_passes_and_may_have_been_billed(open_row: OpenRo
     assert row.phases("keyframes/02") == ["intent", "failed"]
     assert row.cost("keyframes/02") == row.reserved("keyframes/02")
     row.reach_clips()
+
+
+def test_a_long_outage_fails_no_order_and_all_of_them_finish_when_it_is_over(open_row: OpenRow) -> None:
+    row = open_row()
+    for more in ("order-2", "order-3"):
+        row.order(more, TALE, title=TITLE)
+    row.services.gemini.fail_next(Fault.status(503, message=ECHO), SECOND, times=FOR_EVER)
+
+    for round_number in range(1, 6):
+        row.later()
+        assert row.tick("process") == Tick(7, "", ())
+        for order in row.orders:
+            assert (row.where(order), row.job(order)["tries"]) == ("pending", round_number)
+            assert row.waits_for(order) == "keyframe 02: Gemini is in trouble (503 UNAVAILABLE)"
+            assert row.phases("keyframes/02", order) == ["intent", "failed"] * round_number
+        with row.limits("gemini") as state:
+            assert state["still_until"] > time.time() - 60
+            assert state["throttled"] > 0
+            state["throttled"] = 0  # or the test would take as long as an outage does
+    assert all(cost > 0 for order in row.orders for cost in row.cost("keyframes/02", order))
+
+    row.services.gemini.clear_faults()
+    row.finish()
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from model_tools import KEY, PRICES, Books, OpenGate
 
 from downstream.domain.errors import (
     DownstreamError,
+    InTrouble,
     Misconfigured,
     OnHold,
     PersonDecides,
@@ -97,7 +98,7 @@ def test_an_error_of_ours_or_of_the_account_costs_nothing(
 def test_a_fault_that_google_reports_may_have_been_billed(gemini: FakeGemini, status: int) -> None:
     error, books = failing(gemini, Fault.status(status, message="not now"))
 
-    assert type(error) is TryAgain
+    assert type(error) is InTrouble
     assert error.wait_seconds == 60
     assert (books.cost_micros, books.exact) == (QUOTE, False)
 

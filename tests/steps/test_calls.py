@@ -13,6 +13,7 @@ import pytest
 
 from downstream.domain.errors import (
     Interrupted,
+    InTrouble,
     OnHold,
     PersonDecides,
     Refused,
@@ -175,6 +176,23 @@ def test_what_is_paid_for_in_vain_three_times_is_for_a_person(home: Path) -> Non
 
     with pytest.raises(PersonDecides, match="paid for 3 times in vain, the last time: the plan has 9 segments"):
         ask(bench(home), failing(AssertionError()))
+
+
+def test_what_a_service_in_trouble_answers_is_no_finding_and_takes_one_price_from_the_orders_cap(home: Path) -> None:
+    def busy(call: Call) -> Made:
+        call.spent(PRICE, exact=False)
+        raise InTrouble("in trouble (503)")
+
+    for _ in range(11):
+        with pytest.raises(InTrouble):
+            ask(bench(home, most_micros=2 * PRICE), busy)
+
+    assert ends(home) == [("intent", None), ("failed", PRICE)] * 11
+    assert spent(home) == 11 * PRICE
+    assert bench(home).receipts.spent_micros == 11 * PRICE
+    assert ask(bench(home, most_micros=2 * PRICE), lambda _: Made(result={"n": 1})).result == {"n": 1}
+    with pytest.raises(OnHold, match=r"test has cost \$0\.08"):
+        make_call(bench(home, most_micros=2 * PRICE), "keyframes/01", 1, "maker", lambda _: Made(), price_micros=PRICE)
 
 
 def test_a_call_that_was_turned_down_frees_its_reservation_also_when_it_could_be_looked_up(home: Path) -> None:

@@ -63,7 +63,8 @@ class GeminiService:
 
         Raises:
             OnHold: the day's quota or the account's credit is used up, for every process.
-            TryAgain: it was not sent, or throttled, or answered with a passing fault.
+            TryAgain: it was not sent, or throttled.
+            InTrouble: it was answered with a fault of the service's.
             Unknown: no answer came, or none that can be read.
             PersonDecides: the service does not take the request.
             Misconfigured: key, model or address are wrong.

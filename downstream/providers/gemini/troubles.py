@@ -13,6 +13,7 @@ from google.genai import errors
 
 from downstream.domain.errors import (
     DownstreamError,
+    InTrouble,
     Misconfigured,
     OnHold,
     PersonDecides,
@@ -99,7 +100,7 @@ def _failed(code: int, body: dict[str, Any], what: str) -> Trouble:
     if not body:
         return Trouble(Unknown(f"{what}: something before Gemini answered {code}"), Cost.UNKNOWN)
     reason = f"{what}: Gemini is in trouble ({code} {code_of(body.get('status'))})"
-    return Trouble(TryAgain(reason, wait_seconds=_BUSY_SECONDS), Cost.ASSUMED)
+    return Trouble(InTrouble(reason, wait_seconds=_BUSY_SECONDS), Cost.ASSUMED)
 
 
 def _too_much(body: dict[str, Any], what: str, now: datetime) -> TryAgain:
