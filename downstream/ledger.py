@@ -170,14 +170,16 @@ class Ledger:
                 entry = _entry(json.loads(line), self._zone)
             except (ValueError, LookupError, TypeError):
                 raise Misconfigured(f"logs/ledger/{path.name}: {line[:80]!r} is not an entry; mend it") from None
-            if entry.key in book.entries:
-                entry = replace(entry, at=book.entries[entry.key].at)  # it counts on the day it was reserved
+            earlier = book.entries.get(entry.key)
+            # It counts on the day it was reserved; what was settled already and is reserved again is a new call.
+            if earlier is not None and (earlier.is_open or not entry.is_open):
+                entry = replace(entry, at=earlier.at)
             book.entries[entry.key] = entry
         return book.entries
 
     def _append(self, path: Path, entry: Entry) -> None:
         line = {
-            "at": self._clock().isoformat(),
+            "at": (entry.at.astimezone(UTC) if entry.is_open else self._clock()).isoformat(),
             "what": "reserved" if entry.is_open else "settled",
             "stream": entry.stream_id,
             "call": entry.call,

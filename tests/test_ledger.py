@@ -306,6 +306,35 @@ def test_what_a_crash_left_open_last_month_is_settled_in_last_months_book(home: 
     assert not (home / "logs/ledger/2026-02.jsonl").exists()
 
 
+def test_what_was_never_called_before_midnight_and_is_reserved_again_after_it_counts_on_the_new_day(home: Path) -> None:
+    clock = Clock(datetime(2026, 1, 5, 23, 59, tzinfo=UTC))
+    reserve(open_ledger(home, clock), 190_000)
+    clock.now = datetime(2026, 1, 6, 0, 5, tzinfo=UTC)
+
+    ledger = open_ledger(home, clock, per_day_micros=200_000)
+    ledger.agree("order", [])
+    reserve(ledger, 190_000)
+
+    for books in (ledger, open_ledger(home, clock)):  # as it was written, and as it is read
+        assert books.spent(clock.now) == (190_000, 190_000)
+    with pytest.raises(OnHold, match="for a day"):
+        reserve(ledger, 190_000, "clips/02")
+
+
+def test_a_call_that_a_backup_knows_as_open_counts_on_the_day_it_was_reserved(home: Path) -> None:
+    clock = Clock(datetime(2026, 1, 5, 23, 59, tzinfo=UTC))
+    ledger = open_ledger(home, clock)
+    reserve(ledger, 190_000)
+    ledger.settle("order", attempt(cost=150_000, began=clock.now))
+    lost = Attempt("clips/01", "inputs", "minimax", 1, clock.now, 190_000)
+    clock.now = datetime(2026, 1, 6, 12, tzinfo=UTC)
+
+    ledger.agree("order", [lost])
+
+    for books in (ledger, open_ledger(home, clock)):
+        assert books.spent(clock.now) == (0, 190_000)
+
+
 # --- settling --------------------------------------------------------------------------------------------------------
 
 
