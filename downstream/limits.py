@@ -140,7 +140,7 @@ class SharedGate:
                     undo.pop_all()
                     return slot
             if self._steady() + seconds > give_up_at:
-                raise TryAgain(f"{self._service} asks for less haste", wait_seconds=seconds)
+                raise Throttled(f"{self._service} asks for less haste", hint_seconds=seconds)
             self._wait(seconds)
 
     def _turn(self, *, creates: bool) -> float:

@@ -163,11 +163,11 @@ def test_a_pace_that_takes_longer_than_there_is_patience_is_left_for_a_later_run
     one = gate(home, watch, per_minute=1, patience_seconds=30)
     one.run(lambda: None)
 
-    with pytest.raises(TryAgain, match="minimax asks for less haste") as caught:
+    with pytest.raises(Throttled, match="minimax asks for less haste") as caught:
         one.run(lambda: pytest.fail("it must not be sent"))
 
     assert caught.value.nothing_sent
-    assert caught.value.wait_seconds == pytest.approx(60)
+    assert caught.value.hint_seconds == pytest.approx(60)
 
 
 # --- slots -----------------------------------------------------------------------------------------------------------

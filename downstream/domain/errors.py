@@ -41,7 +41,7 @@ class Throttled(TryAgain):
     """A service asks for less haste; ``hint_seconds`` is how long it says to wait, None where it does not say."""
 
     def __init__(self, reason: str, *, hint_seconds: float | None = None) -> None:
-        super().__init__(reason, wait_seconds=60.0 if hint_seconds is None else hint_seconds)
+        super().__init__(reason, wait_seconds=60.0)
         self.hint_seconds = hint_seconds
 
 

@@ -106,7 +106,9 @@ class Job(Record):
     held_by: str = ""
     """The cap, quota or empty account that holds it up (``OnHold.fingerprint``)."""
     tries: int = Field(default=0, ge=0)
-    """Passing faults in a row; decides how long the next wait is."""
+    """Passing faults in a row, nothing having been made between them; decides how long the next wait is."""
+    outcomes: int = Field(default=0, ge=0)
+    """How many outcomes its receipts had when it was put off last: with more of them, it has come on since."""
     recoveries: int = Field(default=0, ge=0)
     """How often a crash left this job in ``processing``."""
     redo: dict[str, int] = Field(default_factory=dict)

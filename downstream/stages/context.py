@@ -22,6 +22,7 @@ from downstream.domain.errors import (
     PersonDecides,
     Refused,
     StopRun,
+    Throttled,
     TryAgain,
 )
 from downstream.domain.job import Failure, Job, State
@@ -32,7 +33,7 @@ from downstream.holds import CANCELLED, REFUNDED, check_not_held, find_hold, hel
 from downstream.log import where
 from downstream.machine import machine_trouble
 from downstream.queue import Busy, NoSuchJob, StillWritten, Unreadable
-from downstream.receipts import Receipts
+from downstream.receipts import Phase, Receipts
 from downstream.steps.work import Budget, Pools, Work
 from downstream.workspace import Workspace
 
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from downstream.settings import Settings
 
 MAX_TRIES = 12
-"""Passing faults in a row after which a person has to look."""
+"""Passing faults in a row, nothing having been made between them, after which a person has to look."""
 _HOLD = "hold."
 LONGEST_WAIT_SECONDS = 6 * 3600.0
 LONGEST_SOON_SECONDS = 600.0
@@ -266,19 +267,28 @@ def _fail_unexpected(context: Context, claim: Claim, error: Exception) -> None:
 
 
 def _put_off(context: Context, claim: Claim, error: TryAgain) -> None:
-    """The job waits for a later try: twice as long each time, and not all jobs at the same moment."""
+    """The job waits for a later try; the tries begin anew when anything was made since it was put off last."""
     job = claim.job
-    if job.tries + 1 >= MAX_TRIES:
+    attempts = Receipts(Workspace(context.home, job.stream_id).receipts).attempts
+    outcomes = sum(1 for one in attempts if one.phase is Phase.OUTCOME)
+    tries = 0 if outcomes > job.outcomes else job.tries
+    if tries + 1 >= MAX_TRIES:
         fail(context, claim, "person_decides", f"it did not work {MAX_TRIES} times in a row: {error}")
         return
-    longest = LONGEST_SOON_SECONDS if error.soon else LONGEST_WAIT_SECONDS
-    seconds = min(error.wait_seconds * 2**job.tries, longest) * random.uniform(0.8, 1.2)  # noqa: S311
-    until = context.clock() + timedelta(seconds=round(seconds))
-    later = job.evolve(tries=job.tries + 1, not_before=until, held_by="")
+    until = context.clock() + timedelta(seconds=round(_wait_seconds(error, tries)))
+    later = job.evolve(tries=tries + 1, outcomes=outcomes, not_before=until, held_by="")
     context.log.warning("job.put_off", stream=job.stream_id, reason=str(error), until=until.isoformat())
     context.outcome.later.append(job.stream_id)
     claim.save(later)
     claim.give_back()
+
+
+def _wait_seconds(error: TryAgain, tries: int) -> float:
+    """Twice as long each time, not all jobs at the same moment, and as long as the service says it needs."""
+    longest = LONGEST_SOON_SECONDS if error.soon else LONGEST_WAIT_SECONDS
+    seconds = min(error.wait_seconds * 2.0**tries, longest) * random.uniform(0.8, 1.2)  # noqa: S311
+    hint_seconds = error.hint_seconds if isinstance(error, Throttled) else None
+    return max(seconds, min(hint_seconds or 0.0, longest))
 
 
 def _hold(context: Context, claim: Claim, error: OnHold) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from conftest import books
 
-from downstream.domain.errors import OnHold, PersonDecides, Refused, StopRun, TryAgain
+from downstream.domain.errors import OnHold, PersonDecides, Refused, StopRun, Throttled, TryAgain
 from downstream.domain.ports import Call, KeyframeRequest, Picture, Providers, Silence, Suppliers
 from downstream.log import open_log
 from downstream.providers.embedded.clips import EmbeddedClips
@@ -143,6 +143,59 @@ def test_a_passing_fault_that_never_passes_reaches_a_person(home: Path) -> None:
         now += timedelta(hours=8)
 
     assert f"{MAX_TRIES} times in a row: the service is busy" in job(home, "failed")["failure"]["reason"]
+
+
+def test_hiccups_between_which_something_was_made_do_not_add_up(home: Path) -> None:
+    class SlowKeyframes(FaultyKeyframes):
+        """Makes one keyframe of ``bad`` a run, one after the other, and then has a hiccup."""
+
+        by_reference = True
+        left = 0
+
+        def make(self, request: KeyframeRequest, call: Call) -> Picture:
+            if request.stream_id == "bad" and not self.left:
+                raise self._error
+            self.left -= 1
+            return self._real.make(request, call)
+
+    (home / "jobs/pending/good.json").unlink()
+    now = NOW
+    slow = SlowKeyframes(TryAgain("no picture this time", wait_seconds=100))
+    for _ in range(4):
+        slow.left = 1
+        run = context(home, ValueError(), now)
+        providers = replace(run.suppliers.embedded(), keyframes=slow)
+        run.suppliers = Suppliers(embedded=lambda given=providers: given)  # type: ignore[misc]
+        process(run)
+        put_off = job(home, "pending")
+        assert put_off["tries"] == 1
+        assert 80 <= (datetime.fromisoformat(put_off["not_before"]) - now).total_seconds() <= 120
+        now += timedelta(minutes=3)
+
+    slow.left = 0
+    run = context(home, ValueError(), now)
+    run.suppliers = Suppliers(embedded=lambda: providers)
+    process(run)
+    assert job(home, "pending")["tries"] == 2
+
+
+def test_a_services_own_hint_is_waited_out_and_not_doubled(home: Path) -> None:
+    now = NOW
+    for _ in range(3):
+        process(context(home, Throttled("less haste", hint_seconds=900), now))
+        put_off = job(home, "pending")
+        assert (datetime.fromisoformat(put_off["not_before"]) - now).total_seconds() == 900
+        now += timedelta(seconds=901)
+    assert put_off["tries"] == 3
+
+
+def test_a_service_that_asks_for_a_moment_again_and_again_is_asked_ever_more_rarely(home: Path) -> None:
+    now = NOW
+    for number in range(3):
+        process(context(home, Throttled("less haste", hint_seconds=1), now))
+        seconds = (datetime.fromisoformat(job(home, "pending")["not_before"]) - now).total_seconds()
+        assert 48 * 2**number <= seconds <= 72 * 2**number
+        now += timedelta(hours=1)
 
 
 def test_what_was_finished_before_the_fault_is_kept(home: Path) -> None:
