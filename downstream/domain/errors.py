@@ -1,7 +1,7 @@
 """The three kinds of error, told apart by what happens next, and nothing else.
 
 ``TryAgain``       the job goes back to ``pending`` and a later run tries again; ``Throttled`` asks for less haste,
-                   ``InTrouble`` is a service's fault of its own;
+                   ``NothingCame`` may be asked for once more at once; ``InTrouble`` is a service's fault of its own;
                    ``OnHold`` means a limit, a cap or an empty account: nothing is wrong with the job;
                    ``Held`` means that a person, or a payment taken back, keeps this one order from going on;
                    ``Unknown`` means that nobody can tell whether a call was made
@@ -43,6 +43,10 @@ class Throttled(TryAgain):
     def __init__(self, reason: str, *, hint_seconds: float | None = None) -> None:
         super().__init__(reason, wait_seconds=60.0)
         self.hint_seconds = hint_seconds
+
+
+class NothingCame(TryAgain):
+    """It was answered, and there is nothing in the answer this time: asking once more, at once, is reasonable."""
 
 
 class InTrouble(TryAgain):

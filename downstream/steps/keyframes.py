@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, UnidentifiedImageError
 
-from downstream.domain.errors import Refused, TryAgain
+from downstream.domain.errors import NothingCame, Refused, TryAgain
 from downstream.domain.ports import KeyframeRequest, Picture, RewordRequest
 from downstream.files import private_folder, write_durably
 from downstream.steps.calls import make_call
@@ -103,11 +103,19 @@ def _style(look: VisualDirection) -> str:
 def _make(work: Work, request: KeyframeRequest) -> Path:
     """The still, in other words where a content filter refused the first ones."""
     try:
-        return _ask(work, request)
+        return _ask_twice(work, request)
     except Refused:
         if work.providers.editor is None:
             raise
-        return _ask(work, replace(request, prompt=_reworded(work, work.providers.editor, request)))
+        return _ask_twice(work, replace(request, prompt=_reworded(work, work.providers.editor, request)))
+
+
+def _ask_twice(work: Work, request: KeyframeRequest) -> Path:
+    """The still; when nothing came the first time, that of a second attempt."""
+    try:
+        return _ask(work, request)
+    except NothingCame:
+        return _ask(work, request)
 
 
 def _ask(work: Work, request: KeyframeRequest) -> Path:

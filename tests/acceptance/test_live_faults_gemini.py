@@ -260,29 +260,64 @@ def test_a_story_that_may_not_even_be_read_is_for_a_person(open_row: OpenRow) ->
 # --- no picture this time ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("fault", "reason", "end"),
-    [
-        (finished("NO_IMAGE"), "keyframe 02: Gemini did not finish (NO_IMAGE)", "failed"),
-        (finished("IMAGE_OTHER"), "keyframe 02: Gemini did not finish (IMAGE_OTHER)", "failed"),
-        (text_only(), "keyframe 02: Gemini sent no picture this time", "failed"),
-        (draft_only(), "keyframe 02: Gemini sent no picture this time", "failed"),
-        (cut_off(), "keyframe 02: Gemini did not finish (MAX_TOKENS)", "failed"),
-        (empty_answer(), "keyframe 02: Gemini's answer is empty", "failed"),
-        (not_json(), "keyframe 02: Gemini's answer cannot be read (JSONDecodeError)", "unknown"),
-    ],
-    ids=["NO_IMAGE", "IMAGE_OTHER", "text only", "draft only", "MAX_TOKENS", "{}", "not JSON"],
-)
-def test_no_picture_is_paid_for_and_asked_for_at_a_later_run(
-    open_row: OpenRow, fault: Fault, reason: str, end: str
-) -> None:
+NO_PICTURE = [
+    (finished("NO_IMAGE"), "Gemini did not finish (NO_IMAGE)"),
+    (finished("IMAGE_OTHER"), "Gemini did not finish (IMAGE_OTHER)"),
+    (text_only(), "Gemini sent no picture this time"),
+    (draft_only(), "Gemini sent no picture this time"),
+    (cut_off(), "Gemini did not finish (MAX_TOKENS)"),
+    (empty_answer(), "Gemini's answer is empty"),
+]
+NAMES = ["NO_IMAGE", "IMAGE_OTHER", "text only", "draft only", "MAX_TOKENS", "{}"]
+
+
+@pytest.mark.parametrize(("fault", "_reason"), NO_PICTURE, ids=NAMES)
+def test_no_picture_is_paid_for_and_asked_for_once_more_at_once(open_row: OpenRow, fault: Fault, _reason: str) -> None:
     row = open_row()
     row.services.gemini.fail_next(fault, SECOND)
 
+    assert row.tick("process") == Tick(0, "", ())
+
+    assert row.phases("keyframes/02") == ["intent", "failed", "intent", "outcome"]
+    assert row.bill == IN_REVIEW + Counter({"gemini keyframe": 1})
+
+
+@pytest.mark.parametrize(("fault", "reason"), NO_PICTURE, ids=NAMES)
+def test_no_picture_twice_is_asked_for_at_a_later_run(open_row: OpenRow, fault: Fault, reason: str) -> None:
+    row = open_row()
+    row.services.gemini.fail_next(fault, SECOND, times=2)
+
     assert row.tick("process") == Tick(7, "", ())
 
+    assert (row.where(), row.waits_for()) == ("pending", f"keyframe 02: {reason}")
+    assert row.phases("keyframes/02") == ["intent", "failed"] * 2
+    row.reach_clips(keyframe=2)
+
+
+def test_no_picture_three_times_is_for_a_person(open_row: OpenRow) -> None:
+    row = open_row()
+    row.services.gemini.fail_next(finished("NO_IMAGE"), SECOND, times=3)
+
+    assert row.tick("process") == Tick(7, "", ())
+    row.later()
+    failed = row.tick("process")
+
+    assert failed.code == 4
+    assert row.failure()[1].startswith("keyframes/02 was paid for 3 times in vain, the last time: keyframe 02: ")
+    assert row.phases("keyframes/02") == ["intent", "failed"] * 3
+    assert row.tick("retry", ORDER).code == 0
+    row.reach_clips(keyframe=3)
+
+
+def test_an_answer_that_cannot_be_read_counts_as_lost_and_waits_for_a_later_run(open_row: OpenRow) -> None:
+    row = open_row()
+    row.services.gemini.fail_next(not_json(), SECOND)
+
+    assert row.tick("process") == Tick(7, "", ())
+
+    reason = "keyframe 02: Gemini's answer cannot be read (JSONDecodeError)"
     assert (row.where(), row.waits_for()) == ("pending", reason)
-    assert row.phases("keyframes/02") == ["intent", end]
+    assert row.phases("keyframes/02") == ["intent", "unknown"]
     row.reach_clips(keyframe=1)
 
 

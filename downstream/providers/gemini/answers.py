@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from downstream.domain.errors import Refused, TryAgain
+from downstream.domain.errors import NothingCame, Refused, TryAgain
 from downstream.domain.ports import Picture
 from downstream.providers.gemini.troubles import code_of
 
@@ -54,13 +54,13 @@ def picture_of(response: types.GenerateContentResponse, what: str) -> Picture:
 
     Raises:
         Refused: a content filter said no; the text has its code.
-        TryAgain: there is no picture this time.
+        NothingCame: there is no picture this time.
     """
     for part in reversed(_parts(response, what, REWORD)):
         blob = part.inline_data
         if blob and blob.data and blob.mime_type in _PICTURES:
             return Picture(blob.data, blob.mime_type)
-    raise TryAgain(f"{what}: Gemini sent no picture this time")
+    raise NothingCame(f"{what}: Gemini sent no picture this time")
 
 
 def _parts(response: types.GenerateContentResponse, what: str, if_refused: str) -> list[types.Part]:
@@ -70,12 +70,12 @@ def _parts(response: types.GenerateContentResponse, what: str, if_refused: str) 
         code = code_of(feedback.block_reason.value)
         raise PromptBlocked(f"{what}: Gemini's content filter refused the prompt ({code}); {if_refused}")
     if not response.candidates:
-        raise TryAgain(f"{what}: Gemini's answer is empty")
+        raise NothingCame(f"{what}: Gemini's answer is empty")
     candidate = response.candidates[0]
     reason = code_of(candidate.finish_reason.value if candidate.finish_reason else "")
     if reason in REFUSALS:
         raise Refused(f"{what}: Gemini's content filter refused what came of the prompt ({reason}); {if_refused}")
     if reason != "STOP":
-        raise TryAgain(f"{what}: Gemini did not finish ({reason})")
+        raise NothingCame(f"{what}: Gemini did not finish ({reason})")
     parts = candidate.content.parts if candidate.content else None
     return [part for part in parts or [] if not part.thought]

@@ -58,7 +58,7 @@ class GeminiKeyframes:
 
         Raises:
             Refused: a content filter said no; the text has its code.
-            TryAgain: there is no picture this time.
+            NothingCame: there is no picture this time.
         """
         ask = self._ask(request)
         return picture_of(self._service.ask(ask, call), ask.what)
