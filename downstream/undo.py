@@ -74,7 +74,6 @@ def _undo(context: Context, claim: Claim, pools: Pools) -> Published:
     context.check_running()
     work = context.work_on(claim, providers, pools)
     published = _restored(work, shown[-1], shown[-2])
-    _verify(work, published)
     evidence = {"address": published.address, "version": published.version}
     claim.save(job.noting(What.UNDONE, at=context.clock(), who="operator", evidence=evidence))
     context.log.info("job.undone", stream=job.stream_id, version=published.version)
@@ -87,6 +86,7 @@ def _restored(work: Work, version: str, earlier: str) -> Published:
 
     def make(call: Call) -> Made:
         published = hosting.restore(stream_id, earlier, call)
+        _verify(work, published)  # before it counts as made: the next run asks the host again
         return Made(result={"address": published.address, "version": published.version})
 
     receipt = make_call(work, "undo", (version, earlier, times), hosting.name, make, continues=True)
@@ -94,11 +94,17 @@ def _restored(work: Work, version: str, earlier: str) -> Published:
 
 
 def _verify(work: Work, published: Published) -> None:
-    """An anonymous visitor sees a page of this order."""
-    persistently(partial(_look, work, published), work.wait, TryAgain, PAUSES_SECONDS)
+    """An anonymous visitor of the order's address sees just this version."""
+    own = work.providers.hosting.fetch_version(published)
+    if read_marker(own) != work.job.stream_id:
+        raise TryAgain(f"version {published.version} does not show a page of {work.job.stream_id}")
+    persistently(partial(_look, work, published, own), work.wait, TryAgain, PAUSES_SECONDS)
 
 
-def _look(work: Work, published: Published) -> None:
-    marker = read_marker(work.providers.hosting.fetch(published, ""))
-    if marker != work.job.stream_id:
-        raise TryAgain(f"{published.address} does not show a page of {work.job.stream_id}")
+def _look(work: Work, published: Published, own: bytes) -> None:
+    # The marker is the same in every version. The page names its files by their content, so it stands for all of them.
+    if work.providers.hosting.fetch(published, "") != own:
+        raise TryAgain(
+            f"{published.address} does not show version {published.version} of {work.job.stream_id} yet; try again in "
+            f"a few minutes: downstream undo {work.job.stream_id}"
+        )

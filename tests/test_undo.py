@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 import requests
+from fakes.service import Fault
 from fakes.services import Services
+from fakes.vercel import stale_alias
 from live import Shop
 from queue_tools import in_child
 
@@ -22,7 +24,7 @@ from downstream.log import open_log
 from downstream.providers.embedded.hosting import EmbeddedHosting
 from downstream.queue import Busy, NoSuchJob, Queue
 from downstream.receipts import Receipts
-from downstream.settings import Settings
+from downstream.settings import Settings, read_settings
 from downstream.suppliers import equip
 from downstream.undo import undo, versions_shown
 
@@ -34,9 +36,9 @@ if TYPE_CHECKING:
 NOW = datetime(2026, 1, 6, 12, tzinfo=UTC)
 
 
-def context(home: Path) -> Context:
+def context(home: Path, settings: Settings | None = None) -> Context:
     """A run of the verb; waiting takes no time."""
-    found = equip(home, Settings(), "undo", open_log(home, "reviewer"), Silence())
+    found = equip(home, settings or Settings(), "undo", open_log(home, "reviewer"), Silence())
     found.wait = lambda _: None  # type: ignore[method-assign]
     return found
 
@@ -257,17 +259,7 @@ def _lay_out(folder: Path) -> None:
 
 def test_a_paid_page_goes_back_to_its_first_version_at_the_same_address(home: Path) -> None:
     with Services() as services:
-        shop = Shop(home, services)
-        shop.order()
-        shop.run("process")
-        shop.run("review")
-        published = next(line for line in shop.job()["history"] if line["what"] == "published")
-        address = str(published["evidence"]["address"])
-        first = visit(address)
-        shop.run("review", "--regenerate", "order-1", "--segments", "2", "--note", "the boat has no sail")
-        shop.run("process")
-        shop.run("review")
-        second = visit(address)
+        shop, address, first, second = redone(home, services)
         bill, letters = len(services.bill), len(services.smtp.letters)
 
         ended = shop.run("undo", "order-1")
@@ -280,6 +272,54 @@ def test_a_paid_page_goes_back_to_its_first_version_at_the_same_address(home: Pa
         assert (again.returncode, again.stdout) == (4, "")
         assert again.stderr.startswith("not done: order-1 has no version earlier than the one it shows")
         assert services.violations == []
+
+
+def test_an_address_that_goes_on_showing_the_undone_version_is_not_reported_as_undone(home: Path) -> None:
+    with Services() as services:
+        shop, address, first, second = redone(home, services)
+        found = context(home, read_settings(shop.environment()))
+        services.vercel.fail_next(stale_alias(3600), operations={"assignAlias"})
+
+        with pytest.raises(TryAgain, match=r"does not show version dpl_\w+ of order-1 yet; try again"):
+            undo(found, "order-1")
+
+        assert "undone" not in [line["what"] for line in shop.job()["history"]]
+        assert visit(address) == second
+        services.vercel.fail_next(stale_alias(2), operations={"assignAlias"})
+        ended = shop.run("undo", "order-1")
+        assert (ended.returncode, ended.stderr) == (0, "")
+        assert visit(address) == first
+        assert services.violations == []
+
+
+def test_a_conflict_at_the_host_is_no_success(home: Path) -> None:
+    with Services() as services:
+        shop, address, first, second = redone(home, services)
+        services.vercel.fail_next(Fault.status(409), operations={"assignAlias"})
+
+        ended = shop.run("undo", "order-1")
+
+        assert (ended.returncode, ended.stdout) == (7, "")
+        assert "does not give" in ended.stderr
+        assert "undone" not in [line["what"] for line in shop.job()["history"]]
+        assert visit(address) == second
+        assert shop.run("undo", "order-1").returncode == 0
+        assert visit(address) == first
+
+
+def redone(home: Path, services: Services) -> tuple[Shop, str, bytes, bytes]:
+    """A delivered order with a second version: its shop, its address, and what both versions look like there."""
+    shop = Shop(home, services)
+    shop.order()
+    shop.run("process")
+    shop.run("review")
+    published = next(line for line in shop.job()["history"] if line["what"] == "published")
+    address = str(published["evidence"]["address"])
+    first = visit(address)
+    shop.run("review", "--regenerate", "order-1", "--segments", "2", "--note", "the boat has no sail")
+    shop.run("process")
+    shop.run("review")
+    return shop, address, first, visit(address)
 
 
 def visit(address: str) -> bytes:

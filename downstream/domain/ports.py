@@ -307,6 +307,13 @@ class Hosting(Protocol):
             TryAgain: nothing is there (yet).
         """
 
+    def fetch_version(self, published: Published) -> bytes:
+        """Returns the page of that version from a place of its own, whatever the address shows.
+
+        Raises:
+            TryAgain: nothing is there (yet).
+        """
+
     def forget(self, stream_id: str) -> str:
         """Nothing of the stream is at the host any more; returns what became of it, in words for a proof.
 

@@ -217,6 +217,40 @@ def test_an_earlier_version_can_be_shown_again_and_published_over(hosting: Verce
     assert b"third" in hosting.fetch(hosting.publish("order", page, PaperCall()), "")
 
 
+def test_each_version_has_a_place_of_its_own_whatever_the_address_shows(hosting: VercelHosting, page: Path) -> None:
+    first = hosting.publish("order", page, PaperCall())
+    change(page)
+    second = hosting.publish("order", page, PaperCall())
+
+    assert MARKER.encode() in hosting.fetch_version(first)
+    assert hosting.fetch_version(second) == hosting.fetch(first, "")
+
+
+def test_a_version_that_is_gone_has_no_place_of_its_own(hosting: VercelHosting, vercel: FakeVercel, page: Path) -> None:
+    published = hosting.publish("order", page, PaperCall())
+    vercel.deployments[published.version].deleted = True
+
+    with pytest.raises(TryAgain, match="hostname of its own"):
+        hosting.fetch_version(published)
+
+
+@pytest.mark.parametrize("shows", ["first", "second"])
+def test_a_conflict_over_the_address_is_settled_by_what_the_version_is_called(
+    hosting: VercelHosting, vercel: FakeVercel, page: Path, shows: str
+) -> None:
+    first = hosting.publish("order", page, PaperCall())
+    change(page)
+    second = hosting.publish("order", page, PaperCall())
+    vercel.fail_next(Fault.status(409), operations={"assignAlias"})
+
+    if shows == "second":
+        assert hosting.restore("order", second.version, PaperCall()) == second
+    else:
+        with pytest.raises(TryAgain, match=rf"does not give .* to {first.version} now \(conflict\)"):
+            hosting.restore("order", first.version, PaperCall())
+    assert b"second" in hosting.fetch(second, "")
+
+
 @pytest.mark.parametrize("gone", ["deleted", "never there", "of another"])
 def test_a_version_that_is_not_there_is_for_a_person(
     hosting: VercelHosting, vercel: FakeVercel, page: Path, gone: str

@@ -50,15 +50,28 @@ class EmbeddedHosting:
 
     def fetch(self, published: Published, path: str) -> bytes:
         """What lies in ``public/`` under that name."""
-        page = Path(unquote(urlsplit(published.address).path))
-        try:
-            return (page.parent / path).read_bytes() if path else page.read_bytes()
-        except OSError as error:
-            raise TryAgain(f"{published.address}: {path or 'the page'} cannot be read ({error.strerror})") from None
+        page = _page(published)
+        return _read(published, page.parent / path if path else page)
+
+    def fetch_version(self, published: Published) -> bytes:
+        """The page in the version's folder."""
+        page = _page(published)
+        return _read(published, page.parents[1] / "published" / published.version / page.name)
 
     def forget(self, _: str) -> str:
         """Pages never left the stream's folder."""
         return "nothing was published outside this machine"
+
+
+def _page(published: Published) -> Path:
+    return Path(unquote(urlsplit(published.address).path))
+
+
+def _read(published: Published, path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise TryAgain(f"{published.address}: {path.name} cannot be read ({error.strerror})") from None
 
 
 def _show(stream: Path, version: str) -> Published:

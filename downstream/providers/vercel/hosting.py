@@ -103,6 +103,17 @@ class VercelHosting:
         address = f"{published.address}/{quote(path)}"
         return persistently(partial(self._seen, address), time.sleep, NoAnswer, BLINKS_SECONDS)
 
+    def fetch_version(self, published: Published) -> bytes:
+        """What an anonymous visitor gets at the deployment's own hostname, which never shows another.
+
+        Raises:
+            TryAgain: the deployment is gone, or a login is in front of it.
+        """
+        kept = persistently(partial(self._kept, published.version), time.sleep, NoAnswer)
+        if kept is None or not isinstance(kept.get("url"), str):
+            raise TryAgain(f"Vercel does not show version {published.version} at a hostname of its own")
+        return self.fetch(Published(_address(kept["url"]), published.version), "")
+
     def forget(self, stream_id: str) -> str:
         """The stream's project is gone, and with it its address and every version; asking twice is harmless.
 
@@ -221,9 +232,16 @@ class VercelHosting:
         return str(min(own, key=lambda name: (len(name), name)))
 
     def _point(self, host: str, deployment: str) -> None:
-        """``host`` shows this deployment. 409 says that it does already."""
+        """``host`` is given to this deployment."""
         path = f"/v2/deployments/{quote(deployment, safe='')}/aliases"
-        self._vercel.ask("POST", path, document={"alias": host}, expected=(409,))
+        answer = self._vercel.ask("POST", path, document={"alias": host}, expected=(409,))
+        if answer.status == 409 and host not in self._aliases(path):
+            raise TryAgain(f"Vercel does not give {host} to {deployment} now ({answer.code or 409})")
+
+    def _aliases(self, path: str) -> set[str]:
+        """The hostnames that a deployment has."""
+        listed = self._vercel.ask("GET", path).body.get("aliases")
+        return {str(each["alias"]) for each in listed or ()}
 
 
 @dataclass(frozen=True)
