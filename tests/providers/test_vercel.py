@@ -359,6 +359,43 @@ def test_a_short_throttle_is_left_to_the_gate(
 
 
 @pytest.mark.parametrize(
+    "operation", ["getProject", "updateProject", "getDeployments", "uploadFile", "getDeployment", "assignAlias"]
+)
+def test_a_service_that_says_how_long_it_is_away_is_left_to_the_gate(
+    vercel: FakeVercel, page: Path, operation: str
+) -> None:
+    gate, call = OpenGate(), PaperCall()
+    hosting = VercelHosting(vercel.token, vercel.team_id, vercel.base_url, gate)
+    if operation == "updateProject":
+        hosting.publish("order", page, call)
+        next(iter(vercel.projects.values())).sso_protection = {"deploymentType": "all"}
+    vercel.fail_next(Fault.status(503, retry_after="7"), operations={operation})
+    vercel.fail_next(Fault.status(503, retry_after="0"), operations={operation})
+
+    hosting.publish("order", page, call)
+    hosting.publish("order", page, call)
+
+    assert gate.hints[:2] == [7.0, 1.0]
+    assert vercel.faults_left == 0
+    assert len(vercel.deployments) == 1
+
+
+@pytest.mark.parametrize("operation", ["createProject", CREATE])
+def test_what_creates_something_is_looked_for_and_not_sent_again_by_the_gate(
+    hosting: VercelHosting, vercel: FakeVercel, gate: OpenGate, page: Path, operation: str
+) -> None:
+    vercel.fail_next(Fault.status(503, retry_after="7"), operations={operation})
+
+    hosting.publish("order", page, PaperCall())
+
+    assert gate.hints == []
+    assert (len(vercel.projects), len(vercel.deployments)) == (1, 1)
+    looked_for = "getProject" if operation == "createProject" else "getDeployments"
+    asked = [each.operation for each in vercel.calls]
+    assert looked_for in asked[asked.index(operation) :]
+
+
+@pytest.mark.parametrize(
     ("fault", "fingerprint", "wait_seconds"),
     [(Fault.status(429, retry_after="7200"), "vercel.limit", 7200.0), (Fault.status(402), "vercel.payment", 3600.0)],
 )

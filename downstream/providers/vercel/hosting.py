@@ -234,7 +234,7 @@ class VercelHosting:
     def _point(self, host: str, deployment: str) -> None:
         """``host`` is given to this deployment."""
         path = f"/v2/deployments/{quote(deployment, safe='')}/aliases"
-        answer = self._vercel.ask("POST", path, document={"alias": host}, expected=(409,))
+        answer = self._vercel.ask("POST", path, document={"alias": host}, expected=(409,), repeatable=True)
         if answer.status == 409 and host not in self._aliases(path):
             raise TryAgain(f"Vercel does not give {host} to {deployment} now ({answer.code or 409})")
 

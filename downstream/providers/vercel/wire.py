@@ -36,6 +36,8 @@ CONNECTIONS = 50
 LONG_SECONDS = 300.0
 """A limit that is lifted later than that holds up everybody instead of being waited for."""
 UNPAID_SECONDS = 3600.0
+SHORTEST_AWAY_SECONDS = 1.0
+"""A service that is away is asked again no sooner, whatever it says."""
 
 
 class NoAnswer(TryAgain):
@@ -80,8 +82,11 @@ class Vercel:
         query: Mapping[str, str] | None = None,
         document: Mapping[str, Any] | None = None,
         expected: tuple[int, ...] = (),
+        repeatable: bool | None = None,
     ) -> Answer:
         """The answer, a success or one of the ``expected`` statuses.
+
+        ``repeatable``: it may be sent again although nobody knows what became of it; unless given, all but POSTs are.
 
         Raises:
             NoAnswer: nobody knows whether it was done; sent once.
@@ -90,22 +95,32 @@ class Vercel:
             PersonDecides: the request is not accepted.
         """
 
-        def send() -> Answer:
-            return self._send(method, path, expected, params=query or {}, json=document)
+        creates = method == "POST"
+        may_repeat = not creates if repeatable is None else repeatable
 
-        return self._gate.run(send, creates=method == "POST")
+        def send() -> Answer:
+            return self._send(method, path, expected, repeatable=may_repeat, params=query or {}, json=document)
+
+        return self._gate.run(send, creates=creates)
 
     def upload(self, data: bytes, sha1: str) -> None:
         """Vercel has these bytes under their SHA-1; repeated freely."""
         headers = {"Content-Type": "application/octet-stream", "x-vercel-digest": sha1}
 
         def send() -> Answer:
-            return self._send("POST", "/v2/files", (), params={}, data=data, headers=headers)
+            return self._send("POST", "/v2/files", (), repeatable=True, params={}, data=data, headers=headers)
 
         self._gate.run(send, creates=False)
 
     def _send(
-        self, method: str, path: str, expected: tuple[int, ...], *, params: Mapping[str, str], **rest: Any
+        self,
+        method: str,
+        path: str,
+        expected: tuple[int, ...],
+        *,
+        repeatable: bool,
+        params: Mapping[str, str],
+        **rest: Any,
     ) -> Answer:
         def request() -> requests.Response:
             address = self._base_url + path
@@ -115,7 +130,7 @@ class Vercel:
         answer = Answer(response.status_code, _parsed(data))
         if 200 <= answer.status < 300 or answer.status in expected:
             return answer
-        raise _error(answer, response.headers)
+        raise _error(answer, response.headers, repeatable=repeatable)
 
 
 class Visitor:
@@ -187,7 +202,7 @@ def _parsed(body: bytes) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _error(answer: Answer, headers: Mapping[str, str]) -> DownstreamError:
+def _error(answer: Answer, headers: Mapping[str, str], *, repeatable: bool) -> DownstreamError:
     """What an answer other than a success means. Its text is not quoted: it may repeat what was sent."""
     status = answer.status
     which = f"{status} {answer.code}".strip()
@@ -203,6 +218,9 @@ def _error(answer: Answer, headers: Mapping[str, str]) -> DownstreamError:
         return Misconfigured(f"Vercel's plan lacks what is needed to open pages to visitors ({which}); change the plan")
     if status == 429:
         return _limited(which, _hint_seconds(answer, headers))
+    if status == 503 and repeatable and (hint := hint_seconds(headers.get("Retry-After", ""))) is not None:
+        # What creates something is looked for before it is sent again.
+        return Throttled(f"Vercel is away for a while ({which})", hint_seconds=max(hint, SHORTEST_AWAY_SECONDS))
     if 400 <= status < 500 and status != 408:
         return PersonDecides(f"Vercel does not accept the request ({which})")
     return NoAnswer(f"Vercel answered {which}")
