@@ -40,6 +40,8 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         return plan(words)
     if "findings" in members:
         return {"findings": [], "readToTheEndParagraph": 0, "read_to_the_end_paragraph": _last_number(words)}
+    if "motion_prompt" in members:
+        return {"motion_prompt": "The light wanders slowly over the same harbour."}
     if "image_prompt" in members:
         return {"image_prompt": "The same harbour seen from far away, in calm light."}
     return judgement(sorted(set(re.findall(r"^Segment (\d\d):", words, re.MULTILINE))), schema)

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from downstream.domain.errors import TryAgain
 from downstream.domain.material import brief_lines, paragraphs
-from downstream.domain.ports import Concern, ConcernKind
+from downstream.domain.ports import Concern, ConcernKind, Subject
 from downstream.domain.tasks import Answer, Fence, Task, one_line, read_answer
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from downstream.domain.story import Story
 
 
-_MOST_PROMPT_CHARACTERS = 2400
+_MOST_PROMPT_CHARACTERS = {Subject.KEYFRAMES: 2400, Subject.CLIPS: 500}
 
 
 class Finding(Answer):
@@ -41,6 +41,13 @@ class Rewording(Answer):
 
     image_prompt: str
     """In English, at most 1800 characters."""
+
+
+class MotionRewording(Answer):
+    """The motion prompt in other words."""
+
+    motion_prompt: str
+    """In English, at most 400 characters."""
 
 
 def screen_task(story: Story) -> Task:
@@ -69,8 +76,10 @@ def concerns_from(story: Story, answer: str) -> tuple[Concern, ...]:
 
 
 def reword_task(request: RewordRequest) -> Task:
-    """The question that is answered with a ``Rewording``."""
+    """The question that is answered with a ``Rewording``, or for a clip with a ``MotionRewording``."""
     fence = Fence(f"Prompt: {request.prompt}")
+    if request.subject is Subject.CLIPS:
+        return Task(f"{_REWORD_MOTION_INSTRUCTIONS}\n\n{fence.rule}", fence.fenced, MotionRewording)
     return Task(f"{_REWORD_INSTRUCTIONS}\n\n{fence.rule}", fence.fenced, Rewording)
 
 
@@ -80,9 +89,14 @@ def prompt_from(request: RewordRequest, answer: str) -> str:
     Raises:
         TryAgain: it is empty or the old one.
     """
-    prompt = one_line(read_answer(answer, Rewording, "reword").image_prompt, _MOST_PROMPT_CHARACTERS)
-    if not prompt or prompt == one_line(request.prompt, _MOST_PROMPT_CHARACTERS):
-        raise TryAgain(f"reword {request.segment_id}: the answer says nothing new")
+    if request.subject is Subject.CLIPS:
+        words = read_answer(answer, MotionRewording, "reword").motion_prompt
+    else:
+        words = read_answer(answer, Rewording, "reword").image_prompt
+    most = _MOST_PROMPT_CHARACTERS[request.subject]
+    prompt = one_line(words, most)
+    if not prompt or prompt == one_line(request.prompt, most):
+        raise TryAgain(f"reword {request.piece}: the answer says nothing new")
     return prompt
 
 
@@ -119,3 +133,11 @@ looks, distance, mood and whatever is said about the style; leave out or show fr
 violence, blood, weapons, nudity, distress of a child or a real person's likeness; suggest it by shadows, gestures,
 weather and things left behind. Do not argue and do not mention the filter. Keep the subject in the middle 60 % of a
 16:9 frame, and no lettering. Answer with JSON that fits the schema, and with nothing else."""
+
+_REWORD_MOTION_INSTRUCTIONS = """\
+A video service's content filter refused a prompt that says how a finished illustration is set in motion. Say the
+same movement anew so that a cautious filter lets it pass: keep the camera's path, its pace, the mood and which
+things move; leave out, or suggest by wind, light, water, cloth and small gestures, whatever could be taken for
+violence, blood, weapons, nudity, touch, distress of a child or a real person's likeness. Nobody and nothing new comes
+into the picture. Do not argue and do not mention the filter. One shot without a cut, and no lettering. Answer with
+JSON that fits the schema, and with nothing else."""

@@ -105,13 +105,28 @@ class Concern:
     paragraphs: tuple[int, ...] = ()
 
 
+class Subject(StrEnum):
+    """What a judge is shown, and what an editor's words are for."""
+
+    KEYFRAMES = "keyframes"
+    """One still a segment, before any clip is bought."""
+    CLIPS = "clips"
+    """Frames of every clip, before anything is delivered."""
+
+
 @dataclass(frozen=True, slots=True)
 class RewordRequest:
-    """An image prompt that a content filter refused."""
+    """A prompt that a content filter refused: a keyframe's, or a clip's, which says what moves."""
 
     stream_id: str
     segment_id: str
     prompt: str
+    subject: Subject = Subject.KEYFRAMES
+
+    @property
+    def piece(self) -> str:
+        """``03`` for a keyframe, ``clips/03`` for a clip."""
+        return self.segment_id if self.subject is Subject.KEYFRAMES else f"{self.subject}/{self.segment_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,15 +185,6 @@ class ClipRequest:
     notes: tuple[str, ...] = ()
 
 
-class Subject(StrEnum):
-    """What a judge is shown."""
-
-    KEYFRAMES = "keyframes"
-    """One still a segment, before any clip is bought."""
-    CLIPS = "clips"
-    """Frames of every clip, before anything is delivered."""
-
-
 @dataclass(frozen=True, slots=True)
 class Exhibit:
     """The pictures of one segment, in order of time: JPEG, PNG or WebP files."""
@@ -230,7 +236,7 @@ class Editor(Protocol):
         """Returns what a person should look at first; nothing when the story may be produced."""
 
     def reword(self, request: RewordRequest, call: Call) -> str:
-        """Returns the image prompt in words that a content filter should let pass."""
+        """Returns the prompt in words that a content filter should let pass."""
 
 
 class Judge(Protocol):

@@ -67,9 +67,9 @@ def make_call(
     return _made(work, attempt, make, continues=continues)
 
 
-def was_made(work: Work, name: str, inputs: object) -> bool:
-    """The outside call ``name`` was made with these inputs, and what came of it is still there."""
-    return work.receipts.outcome(name, digest(name, work.providers.origin, inputs)) is not None
+def receipt_of(work: Work, name: str, inputs: object) -> Receipt | None:
+    """The receipt of the outside call ``name``, if it was made with these inputs and what came of it is still there."""
+    return work.receipts.outcome(name, digest(name, work.providers.origin, inputs))
 
 
 def _reserve(work: Work, name: str, inputs_digest: str, provider: str, number: int, price_micros: int) -> Attempt:

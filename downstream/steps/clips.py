@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from downstream.domain.errors import TryAgain
 from downstream.domain.ports import ClipRequest
 from downstream.files import private_folder
-from downstream.steps.calls import make_call, was_made
+from downstream.steps.calls import make_call, receipt_of
+from downstream.steps.reword import in_other_words, wordings
 from downstream.steps.work import Made
 
 if TYPE_CHECKING:
@@ -24,9 +26,9 @@ def make_clips(work: Work, production: Production, keyframes: dict[str, Path]) -
 
 
 def has_clip(work: Work, segment: Segment, keyframe: Path) -> bool:
-    """The clip of just this keyframe is made already."""
-    inputs = work.providers.clips.inputs(clip_request(work, segment, keyframe))
-    return was_made(work, f"clips/{segment.id}", inputs)
+    """The clip of just this keyframe is made already, in whichever words."""
+    inputs = map(work.providers.clips.inputs, wordings(work, clip_request(work, segment, keyframe)))
+    return any(receipt_of(work, f"clips/{segment.id}", each) is not None for each in inputs)
 
 
 def clip_request(work: Work, segment: Segment, keyframe: Path) -> ClipRequest:
@@ -48,17 +50,20 @@ def clip_request(work: Work, segment: Segment, keyframe: Path) -> ClipRequest:
 
 
 def _make(work: Work, segment: Segment, keyframe: Path) -> None:
-    request = clip_request(work, segment, keyframe)
-    path = work.workspace.clip(segment.id)
+    """The clip, in other words where a content filter refused the first ones."""
+    in_other_words(work, clip_request(work, segment, keyframe), partial(_ask, work))
 
+
+def _ask(work: Work, request: ClipRequest) -> None:
+    path = work.workspace.clip(request.segment_id)
     provider = work.providers.clips
 
     def make(call: Call) -> Made:
         private_folder(path.parent)
         provider.make(request, path, call)
         if not path.is_file():
-            raise TryAgain(f"clip {segment.id} was not delivered")
+            raise TryAgain(f"clip {request.segment_id} was not delivered")
         return Made([path])
 
     inputs, price = provider.inputs(request), provider.price_micros(request)
-    make_call(work, f"clips/{segment.id}", inputs, provider.name, make, price_micros=price, continues=True)
+    make_call(work, f"clips/{request.segment_id}", inputs, provider.name, make, price_micros=price, continues=True)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from PIL import Image, UnidentifiedImageError
 
-from downstream.domain.errors import NothingCame, Refused, TryAgain
-from downstream.domain.ports import KeyframeRequest, Picture, RewordRequest
+from downstream.domain.errors import NothingCame, TryAgain
+from downstream.domain.ports import KeyframeRequest, Picture
 from downstream.files import private_folder, write_durably
 from downstream.steps.calls import make_call
+from downstream.steps.reword import in_other_words
 from downstream.steps.work import Made
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from downstream.domain.ports import Call, Editor
+    from downstream.domain.ports import Call
     from downstream.domain.production import Production, Segment, VisualDirection
     from downstream.steps.work import Work
 
@@ -102,12 +104,7 @@ def _style(look: VisualDirection) -> str:
 
 def _make(work: Work, request: KeyframeRequest) -> Path:
     """The still, in other words where a content filter refused the first ones."""
-    try:
-        return _ask_twice(work, request)
-    except Refused:
-        if work.providers.editor is None:
-            raise
-        return _ask_twice(work, replace(request, prompt=_reworded(work, work.providers.editor, request)))
+    return in_other_words(work, request, partial(_ask_twice, work))
 
 
 def _ask_twice(work: Work, request: KeyframeRequest) -> Path:
@@ -133,17 +130,6 @@ def _ask(work: Work, request: KeyframeRequest) -> Path:
     inputs, price = provider.inputs(request), provider.price_micros(request)
     receipt = make_call(work, f"keyframes/{request.segment_id}", inputs, provider.name, make, price_micros=price)
     return work.workspace.root / next(iter(receipt.outputs))
-
-
-def _reworded(work: Work, editor: Editor, refused: KeyframeRequest) -> str:
-    request = RewordRequest(refused.stream_id, refused.segment_id, refused.prompt)
-
-    def make(call: Call) -> Made:
-        return Made(result={"prompt": editor.reword(request, call)})
-
-    price = editor.price_micros(request)
-    receipt = make_call(work, f"reword/{refused.segment_id}", request, editor.name, make, price_micros=price)
-    return str(receipt.result["prompt"])
 
 
 def _check(picture: Picture, request: KeyframeRequest) -> str:

@@ -230,6 +230,7 @@ def test_what_is_refused_twice_is_for_a_person_and_not_bought_again_by_a_mere_re
     kind, reason = row.failure()
     assert kind == "refused"
     assert re.fullmatch(r"keyframe 02: Gemini's content filter refused .*\(BLOCKLIST\).*", reason)
+    assert reason.endswith(f". downstream retry {ORDER} --from keyframes --segment 2 asks again")
     assert failed.tells(f"{ORDER} failed: {reason}")
     bill = {"gemini text": 3, "gemini keyframe": 4}
     assert row.bill == bill

@@ -6,7 +6,7 @@ import json
 import re
 from collections import Counter
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from fakes.replicate import (
@@ -21,7 +21,8 @@ from fakes.replicate import (
     output_gone,
 )
 from fakes.service import FOR_EVER, Fault
-from matrix import BEFORE_CLIPS, ECHO, IN_REVIEW, ORDER, TALE, TITLE, WRONG_KEY, Tick
+from live import answer, judgement
+from matrix import BEFORE_CLIPS, ECHO, IN_REVIEW, JUDGE, ORDER, TALE, TITLE, WRONG_KEY, Tick
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,24 +130,67 @@ def is_of_third(row: Row, call: Call) -> bool:
     return THIRD in prediction.sources["prompt"]
 
 
-def test_what_a_filter_refuses_is_for_a_person_and_not_bought_again_by_a_mere_retry(open_row: OpenRow) -> None:
+FLAGGED = failed(f"E005 The input was flagged as sensitive. {ECHO}")
+REWORDED = "The light wanders slowly"
+"""In the prompt of a clip that was refused once."""
+
+
+def test_what_a_filter_refuses_is_reworded_once(open_row: OpenRow) -> None:
     row = open_row("before clips")
-    row.services.replicate.fail_next(failed(f"E005 The input was flagged as sensitive. {ECHO}"), THIRD)
+    row.services.replicate.fail_next(FLAGGED, THIRD)
+
+    assert row.tick("process") == Tick(0, "", ())
+
+    assert row.phases("clips/03") == ["intent", "refused", "intent", "outcome"]
+    assert row.phases("reword/clips/03") == ["intent", "outcome"]
+    asked = [call.words for call in row.services.replicate.calls_of("models.predictions.create")]
+    assert [REWORDED in words for words in asked].count(True) == 1
+    row.finish(begun=BEFORE_CLIPS, extra=ONE_MORE | {"gemini text": 1})
+
+
+def test_a_reworded_clip_is_known_when_another_is_made_again(open_row: OpenRow) -> None:
+    row = open_row("before clips")
+    row.services.replicate.fail_next(FLAGGED, THIRD)
+    assert row.tick("process") == Tick(0, "", ())
+    assert row.tick("review", "--regenerate", ORDER, "--segments", "2", "--note", "no sail") == Tick(0, "", ())
+
+    row.services.gemini.answer_when(JUDGE, against_third)
+    assert row.tick("process") == Tick(0, "", ())
+
+    assert row.where() == "review"
+    assert row.phases("clips/03") == ["intent", "refused", "intent", "outcome"]
+
+
+def against_third(request: dict[str, Any]) -> dict[str, Any]:
+    """A judgement of keyframes that passes all but the third."""
+    found = answer(request)
+    ids = [one["segment_id"] for one in found["segments"]]
+    return judgement(ids, request["generationConfig"]["responseJsonSchema"], {"03": "six fingers"})
+
+
+def test_what_is_refused_twice_is_for_a_person_and_not_bought_again_by_a_mere_retry(open_row: OpenRow) -> None:
+    row = open_row("before clips")
+    row.services.replicate.fail_next(FLAGGED, THIRD)
+    row.services.replicate.fail_next(FLAGGED, REWORDED)
 
     given_up = row.tick("process")
 
     assert given_up.code == 4
-    reason = "MiniMax's content filter refused clip 03 (E005): reword its motion or its keyframe"
+    reason = (
+        "MiniMax's content filter refused clip 03 (E005): reword its motion or its keyframe. "
+        f"downstream retry {ORDER} --from clips --segment 3 asks again"
+    )
     assert row.failure() == ("refused", reason)
     assert given_up.tells(f"{ORDER} failed: {reason}")
-    assert (row.phases("clips/03"), row.cost("clips/03")) == (["intent", "refused"], [CLIP])
+    assert (row.phases("clips/03"), row.cost("clips/03")) == (["intent", "refused"] * 2, [CLIP] * 2)
+    bill = row.bill
 
     assert row.tick("retry", ORDER).code == 0
     assert row.tick("process").code == 4
-    assert row.bill == ALL_CLIPS
+    assert (row.failure(), row.bill) == (("refused", reason), bill)
 
     assert row.tick("retry", ORDER, "--from", "clips", "--segment", "3").code == 0
-    row.finish(begun=BEFORE_CLIPS, extra=ONE_MORE)
+    row.finish(begun=BEFORE_CLIPS, extra={"replicate clip": 2, "gemini text": 1})
 
 
 # --- waited out in place -------------------------------------------------------------------------------------------

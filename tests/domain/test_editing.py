@@ -10,7 +10,7 @@ from model_tools import GIANT, numbers_in, story
 
 from downstream.domain.editing import concerns_from, prompt_from, reword_task, screen_task
 from downstream.domain.errors import TryAgain
-from downstream.domain.ports import Concern, ConcernKind, RewordRequest
+from downstream.domain.ports import Concern, ConcernKind, RewordRequest, Subject
 
 PARAGRAPHS = numbers_in(screen_task(story()).material)[-1]
 REFUSED = RewordRequest("a-story", "03", "A soldier bleeds in the snow.")
@@ -81,6 +81,20 @@ def test_the_new_prompt_is_plain_text_of_bounded_length() -> None:
 
     assert prompt.startswith("Boots by a fence")
     assert len(prompt) <= 2400
+
+
+def test_a_motion_is_reworded_as_a_motion() -> None:
+    refused = RewordRequest("a-story", "03", "The blade falls", Subject.CLIPS)
+
+    assert list(reword_task(refused).schema["properties"]) == ["motion_prompt"]
+    assert "The blade falls" in reword_task(refused).material
+    prompt = prompt_from(refused, json.dumps({"motion_prompt": "The shadow\nsinks slowly. " * 50}))
+    assert prompt.startswith("The shadow sinks slowly.")
+    assert len(prompt) <= 500
+    with pytest.raises(TryAgain, match="reword clips/03"):
+        prompt_from(refused, json.dumps({"motion_prompt": "The blade falls"}))
+    with pytest.raises(TryAgain, match="reword"):
+        prompt_from(refused, json.dumps({"image_prompt": "A picture"}))
 
 
 @pytest.mark.parametrize("words", ["", "  ", REFUSED.prompt, f"\n{REFUSED.prompt} "])

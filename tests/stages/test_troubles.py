@@ -210,17 +210,26 @@ def test_what_was_finished_before_the_fault_is_kept(home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "kind"),
-    [(PersonDecides("the account is closed"), "person_decides"), (Refused("the filter said no"), "refused")],
+    ("error", "kind", "next_step"),
+    [
+        (PersonDecides("the account is closed"), "person_decides", ""),
+        (
+            Refused("the filter said no"),
+            "refused",
+            ". downstream retry bad --from keyframes --segment 3 asks again",
+        ),
+    ],
 )
-def test_what_only_a_person_can_solve_fails_the_order_and_tells(home: Path, error: Exception, kind: str) -> None:
+def test_what_only_a_person_can_solve_fails_the_order_and_tells(
+    home: Path, error: Exception, kind: str, next_step: str
+) -> None:
     run = context(home, error)
     process(run)
 
     failure = job(home, "failed")["failure"]
-    assert (failure["kind"], failure["reason"]) == (kind, str(error))
+    assert (failure["kind"], failure["reason"]) == (kind, f"{error}{next_step}")
     assert run.outcome.failed == ["bad"]
-    assert str(error) in run.outcome.told[0]
+    assert failure["reason"] in run.outcome.told[0]
     assert job(home, "review", "good")
 
 

@@ -45,7 +45,7 @@ class GeminiEditor:
         return concerns_from(request.story, answer)
 
     def reword(self, request: RewordRequest, call: Call) -> str:
-        """Returns the image prompt in words that a content filter should let pass.
+        """Returns the prompt in words that a content filter should let pass.
 
         Raises:
             Refused: not even these words may be read.
@@ -60,4 +60,4 @@ class GeminiEditor:
 
 
 def _what(request: ScreenRequest | RewordRequest) -> str:
-    return "screen" if isinstance(request, ScreenRequest) else f"reword {request.segment_id}"
+    return "screen" if isinstance(request, ScreenRequest) else f"reword {request.piece}"
