@@ -419,6 +419,10 @@ class Claim:
             _rename_across(self.queue, self.job.stream_id, State.PROCESSING, State.PENDING)
         self.release()
 
+    def fileno(self) -> int:
+        """For a child process that works on the job: while it lives nobody else does."""
+        return self._lock.fileno()
+
     def release(self) -> None:
         """Somebody else may work on the job; it stays where it is."""
         self._lock.release()

@@ -30,6 +30,7 @@ GIANT = (Path(__file__).parent / "stories" / "the-selfish-giant.txt").read_text(
 class Books:
     """A call (``Call``) that remembers what it was told."""
 
+    lock_descriptors: tuple[int, ...] = ()
     attempt: int = 1
     key: str = "a-story-plan-1"
     began_at: datetime = field(default_factory=lambda: datetime.now(UTC))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(__file__).parent.parent / "downstream"
 
-BASE = {"files", "locks"}
+BASE = {"files", "locks", "children"}
 HOUSE = {
     "queue", "receipts", "ledger", "limits", "prices", "heartbeat", "alerts", "log", "settings", "workspace",
     "exit_codes", "holds", "guard", "stamps", "machine",
@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "domain": {"domain"},
     "files": set[str](),
     "locks": {"files"},
+    "children": set[str](),
     **{name: {"domain", *BASE} for name in HOUSE},
     "queue": {"domain", "holds", *BASE},
     "ledger": {"domain", "receipts", "settings", *BASE},

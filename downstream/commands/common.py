@@ -13,6 +13,7 @@ import click
 
 from downstream import outbox
 from downstream.alerts import is_news, is_over, told
+from downstream.children import end_all
 from downstream.domain.errors import Interrupted, Misconfigured, NoRoom, Paused
 from downstream.domain.troubles import is_machine_trouble
 from downstream.exit_codes import ExitCode
@@ -219,13 +220,16 @@ def _cause(error: StopRun) -> str:
 
 @contextmanager
 def _ending_on_signals(stop: threading.Event) -> Iterator[list[int]]:
-    """The first SIGTERM or Ctrl-C lets running pieces finish; a second one ends the process at once."""
+    """The first SIGTERM or Ctrl-C lets running pieces finish; a second one ends this process and its children."""
     caught: list[int] = []
 
     def handle(number: int, _: object) -> None:
+        if caught:
+            end_all()
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
         caught.append(number)
         stop.set()
-        signal.signal(number, signal.SIG_DFL)
         if sys.stderr.isatty():
             click.echo("finishing the pieces under way; once more to end at once", err=True)
 

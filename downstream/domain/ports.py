@@ -38,6 +38,10 @@ class Call(Protocol):
     def facts(self) -> Mapping[str, JsonValue]:
         """What was noted of this attempt so far, also by a run that was killed in the middle of it."""
 
+    @property
+    def lock_descriptors(self) -> tuple[int, ...]:
+        """For a child process that works for this call to inherit: while it lives nobody else takes the order up."""
+
     def note(self, **facts: JsonValue) -> None:
         """These facts (ids, addresses; never a secret or a customer's words) are on the disk."""
 

@@ -1,20 +1,22 @@
 """The ``claude`` command as director and editor (its public documentation; Agent SDK 0.2.187 for the shape of results).
 
 It runs with no tools, no settings and no memory, in an empty folder, and knows nothing of our secrets.
+
+What it answers is paid for, so a run that is asked to end waits for it. It holds the lock of the order it works for: if
+we are killed, nobody takes the order up while it goes on spending, and then ``timeout`` (coreutils) ends it.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import signal
+import shutil
 import subprocess
-from contextlib import suppress
 from decimal import ROUND_CEILING, Decimal
 from tempfile import TemporaryDirectory, TemporaryFile
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from downstream.children import kept
 from downstream.domain.editing import concerns_from, prompt_from, reword_task, screen_task
 from downstream.domain.errors import DownstreamError, Misconfigured, OnHold, PersonDecides, Throttled, TryAgain, Unknown
 from downstream.domain.planning import plan_task, production_from
@@ -29,7 +31,9 @@ if TYPE_CHECKING:
     from downstream.domain.tasks import Task
 
 TIMEOUT_SECONDS = 600.0
-_LOOK_SECONDS = 0.5  # how often it is asked whether the run has to end
+_GRACE_SECONDS = 5.0  # after which it is ended although nobody is there to do it
+_NOT_STARTED = {126, 127}
+"""How ``timeout``, and every shell, tells that there was nothing to run."""
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL")
 _NO_CREDIT = 402
 _NO_CREDIT_SECONDS = 3600.0
@@ -142,6 +146,8 @@ class _Claude:
             is_known = False
             code, output = self._run(task, what, call)
             result = _result(output)
+            if result is None and code in _NOT_STARTED:
+                raise self._missing(call, f"exit code {code}")
             if result is None:
                 raise Unknown(f"{what}: {self._command} ended with exit code {code} and without a result")
             cost_micros, is_known = cost_micros + self._cost_micros(result), True
@@ -158,25 +164,44 @@ class _Claude:
         with TemporaryDirectory(prefix="claude-") as empty, TemporaryFile() as prompt, TemporaryFile() as output:
             prompt.write(task.material.encode("utf-8", "replace"))
             prompt.seek(0)
-            try:
-                process = subprocess.Popen(  # noqa: S603 - the operator's own command, no shell
-                    self._arguments(task),
+
+            def start() -> subprocess.Popen[bytes]:
+                return subprocess.Popen(  # noqa: S603 - the operator's own command, no shell
+                    [*self._ended_in_time(), *self._arguments(task)],
                     stdin=prompt,
                     stdout=output,
                     stderr=subprocess.DEVNULL,
                     cwd=empty,
                     env=self._environment,
                     start_new_session=True,
+                    pass_fds=call.lock_descriptors,
                 )
-            except OSError as error:
-                call.spent(0)
-                raise Misconfigured(f"{self._command} cannot be started ({type(error).__name__}): install it") from None
+
             try:
-                code = self._wait(process, what, call)
-            finally:
-                _end(process)
+                with kept(start) as process:
+                    code = process.wait(self._timeout_seconds)
+            except OSError as error:
+                raise self._missing(call, type(error).__name__) from None
+            except subprocess.TimeoutExpired:
+                seconds = f"{self._timeout_seconds:g} seconds"
+                raise Unknown(f"{what}: {self._command} gave no answer in {seconds} and was ended") from None
             output.seek(0)
             return code, output.read()
+
+    def _missing(self, call: Call, why: str) -> Misconfigured:
+        """The command cannot be started; nothing was spent."""
+        call.spent(0)
+        return Misconfigured(f"{self._command} cannot be started ({why}): install it")
+
+    def _ended_in_time(self) -> list[str]:
+        """What goes before the command, so that it does not outlive us for long.
+
+        Raises:
+            FileNotFoundError: there is no such command; whoever is started before it could not say so.
+        """
+        if shutil.which(self._command, path=self._environment.get("PATH")) is None:
+            raise FileNotFoundError(self._command)
+        return ["timeout", "--signal=KILL", f"{self._timeout_seconds + _GRACE_SECONDS:g}"]
 
     def _arguments(self, task: Task) -> list[str]:
         """Customers' words are not among them: everybody on the machine can read arguments."""
@@ -193,16 +218,6 @@ class _Claude:
             *("--setting-sources", ""),
             *("--max-budget-usd", self._prices.claude_per_call),
         ]
-
-    def _wait(self, process: subprocess.Popen[bytes], what: str, call: Call) -> int:
-        """Its exit code; the run may have to end before."""
-        give_up_at = monotonic() + self._timeout_seconds
-        while monotonic() < give_up_at:
-            try:
-                return process.wait(_LOOK_SECONDS)
-            except subprocess.TimeoutExpired:
-                call.wait(0)
-        raise Unknown(f"{what}: {self._command} gave no answer in {self._timeout_seconds:g} seconds and was ended")
 
     def _cost_micros(self, result: Mapping[str, Any]) -> int:
         """Its own figure, an estimate; without one nothing where it was not served, else the whole budget."""
@@ -249,10 +264,3 @@ def _failure(result: Mapping[str, Any], code: int, what: str) -> DownstreamError
     return TryAgain(
         f"{what}: claude failed ({known}, API status {status if isinstance(status, int) else 'none'}, exit {code})"
     )
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """The command and all it started are gone."""
-    with suppress(ProcessLookupError):  # all of them ended by themselves
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()

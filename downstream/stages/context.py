@@ -142,6 +142,7 @@ class Context:
             budget=Budget(self.ledger, self.most_micros(claim.job) if outside else 0),
             check_running=partial(self._check_order, claim.job.stream_id),
             wait=self.wait,
+            lock_descriptors=(claim.fileno(),),
         )
 
     def _check_order(self, stream_id: str) -> None:

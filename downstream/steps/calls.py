@@ -186,6 +186,11 @@ class OpenCall:
         """As ``Call.facts``."""
         return self.open.facts
 
+    @property
+    def lock_descriptors(self) -> tuple[int, ...]:
+        """As ``Call.lock_descriptors``."""
+        return self._work.lock_descriptors
+
     def note(self, **facts: JsonValue) -> None:
         """As ``Call.note``."""
         self._work.receipts.note(self.open, facts)

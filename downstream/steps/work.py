@@ -75,6 +75,8 @@ class Work:
     """Raises ``StopRun`` when the run has to end: killswitch, signal, full disk."""
     wait: Callable[[float], None]
     """Passes that many seconds; raises ``StopRun`` as soon as the run has to end."""
+    lock_descriptors: tuple[int, ...] = ()
+    """The order's lock, for child processes that work for it."""
 
     def once(self, call: str, inputs: object, maker: str, make: Callable[[], Made]) -> Receipt:
         """The receipt of ``call``, a piece of our own work, for these inputs; ``make`` is called when there is none.

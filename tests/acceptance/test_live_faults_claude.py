@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,8 +15,7 @@ from fakes.claude_command import FakeClaude
 from matrix import ECHO, ORDER, PLAN, SCREEN, Tick, claude_answers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
     from matrix import Row
 
@@ -171,3 +175,94 @@ def test_what_the_operator_must_set_right_stops_the_run_and_leaves_the_order_as_
     row.settings["CLAUDE_COMMAND"] = str(claude.command)
     assert row.tick("process", kill_at=PLANNED).is_quiet
     assert row.phases("plan") == ["intent", "outcome"]
+
+
+# --- a run that ends while the command is at work ---
+
+
+@pytest.fixture
+def planning(open_row: OpenRow, claude: FakeClaude, tmp_path: Path) -> Iterator[tuple[Row, Path]]:
+    """An order whose plan comes once something lies at the path; whatever was started is gone afterwards."""
+    may_end = tmp_path / "may-end"
+    row = open_row(DIRECTOR="claude", CLAUDE_COMMAND=str(claude.command))
+    reads, plans = claude_answers()
+    claude.answer(reads, plans | {"waits_for": str(may_end)})
+    yield row, may_end
+    may_end.touch()
+    until(lambda: not any(is_alive(call["process"]) for call in claude.calls))
+
+
+def test_an_order_whose_run_was_killed_is_not_taken_up_while_the_command_works_for_it(
+    planning: tuple[Row, Path], claude: FakeClaude
+) -> None:
+    row, may_end = planning
+    run = begun(row, claude)
+
+    run.kill()
+    run.wait()
+
+    assert row.tick("process").is_quiet
+    assert row.where() == "processing"
+    assert row.phases("plan") == ["intent"]
+    assert len(claude.calls) == 2
+    assert is_alive(claude.calls[-1]["process"])
+    may_end.touch()
+    until(lambda: not is_alive(claude.calls[-1]["process"]))
+    assert row.tick("process", kill_at="after ledger settled plan #2").is_quiet
+    assert row.phases("plan") == ["intent", "unknown", "intent", "outcome"]
+    assert len(claude.calls) == 3
+
+
+@pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_asked_to_end_keeps_the_answer_that_is_paid_for(
+    planning: tuple[Row, Path], claude: FakeClaude, asked: signal.Signals
+) -> None:
+    row, may_end = planning
+    run = begun(row, claude)
+
+    run.send_signal(asked)
+    with pytest.raises(subprocess.TimeoutExpired):
+        run.wait(2)
+    may_end.touch()
+
+    assert run.wait(30) == 128 + asked
+    assert row.where() == "pending"
+    assert (row.phases("plan"), row.cost("plan")) == (["intent", "outcome"], [COST])
+    assert len(claude.calls) == 2
+
+
+def test_a_run_that_is_asked_twice_ends_at_once_with_the_command(
+    planning: tuple[Row, Path], claude: FakeClaude
+) -> None:
+    row, _ = planning
+    run = begun(row, claude)
+
+    run.send_signal(signal.SIGTERM)
+    time.sleep(1)
+    run.send_signal(signal.SIGINT)
+
+    assert run.wait(30) == -signal.SIGINT
+    until(lambda: not is_alive(claude.calls[-1]["process"]))
+    assert row.phases("plan") == ["intent"]
+
+
+def begun(row: Row, claude: FakeClaude) -> subprocess.Popen[bytes]:
+    """A run of the real program whose command is at work on the plan."""
+    command = [sys.executable, "-m", "downstream", "--home", str(row.home), "process"]
+    run = subprocess.Popen(command, env=row.environment())
+    until(lambda: len(claude.calls) == 2)
+    return run
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    give_up_at = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < give_up_at
+        time.sleep(0.02)
+
+
+def is_alive(process: int) -> bool:
+    try:
+        return "State:\tZ" not in Path(f"/proc/{process}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False

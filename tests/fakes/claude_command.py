@@ -39,7 +39,7 @@ class FakeClaude:
 
     @property
     def calls(self) -> list[dict[str, Any]]:
-        """The calls that got past the flags: ``argv``, ``environment`` (names), ``folder``, ``stdin``."""
+        """The calls that got past the flags: ``argv``, ``environment`` (names), ``folder``, ``stdin``, ``process``."""
         if not self._record.exists():
             return []
         return [json.loads(line) for line in self._record.read_text("utf-8").splitlines()]

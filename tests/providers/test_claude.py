@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import threading
 import time
 import traceback
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,19 +15,21 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from fakes.claude_command import FakeClaude
 from model_tools import GIANT, PRICES, Books, OpenGate, numbers_in, plan_answer, story
+from queue_tools import in_child
 
+from downstream.children import end_all
 from downstream.domain.editing import screen_task
 from downstream.domain.errors import (
     DownstreamError,
     Misconfigured,
     OnHold,
     PersonDecides,
-    StopRun,
     Throttled,
     TryAgain,
     Unknown,
 )
 from downstream.domain.ports import Concern, ConcernKind, PlanRequest, RewordRequest, ScreenRequest
+from downstream.locks import Lock, is_held
 from downstream.providers.claude import ClaudeDirector, ClaudeEditor
 
 if TYPE_CHECKING:
@@ -311,10 +314,14 @@ def sleeper(tmp_path: Path) -> Path:
 def check_gone(folder: Path) -> None:
     """Both end, though the system may take a moment to bury the child."""
     for pid in (folder / "pids").read_text().split():
-        give_up_at = time.monotonic() + 10
-        while lives(pid):
-            assert time.monotonic() < give_up_at, f"process {pid} lives on"
-            time.sleep(0.01)
+        wait_until(lambda pid=pid: not lives(pid))  # type: ignore[misc]
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    give_up_at = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < give_up_at
+        time.sleep(0.01)
 
 
 def lives(pid: str) -> bool:
@@ -324,37 +331,70 @@ def lives(pid: str) -> bool:
         return False
 
 
-@dataclass
-class EndsOnceItRuns(Books):
-    """The run has to end as soon as the command has written its numbers down."""
-
-    pids: Path = Path()
-
-    def check(self) -> None:
-        """The order may spend money."""
-
-    def wait(self, seconds: float) -> None:
-        self.stops = self.pids.exists() and bool(self.pids.read_text())
-        super().wait(seconds)
-
-
 def test_a_run_that_takes_too_long_is_ended_with_all_it_started(sleeper: Path) -> None:
     books = Books()
 
     with pytest.raises(Unknown, match="gave no answer"):
-        ClaudeDirector(str(sleeper), OpenGate(), PRICES, dict(os.environ), timeout_seconds=2).plan(PLAN, books)
+        director_of(sleeper, 2).plan(PLAN, books)
 
     assert books.cost_micros is None
     check_gone(sleeper.parent)
 
 
-def test_a_run_ends_when_we_have_to(sleeper: Path) -> None:
-    with pytest.raises(StopRun):
-        ClaudeDirector(str(sleeper), OpenGate(), PRICES, dict(os.environ)).plan(
-            PLAN, EndsOnceItRuns(pids=sleeper.parent / "pids")
-        )
+def test_what_is_paid_for_is_waited_for_although_the_run_has_to_end(claude: FakeClaude) -> None:
+    books = Books(stops=True)
 
+    assert planned(claude, GOOD | {"sleep_seconds": 1}, books=books).sections
+
+    assert books.cost_micros == 12_300
+
+
+def test_it_holds_the_lock_of_its_order_and_what_it_starts_ends_with_it(sleeper: Path, tmp_path: Path) -> None:
+    lock = Lock.wait(tmp_path / "lock")
+    books = Books(lock_descriptors=(lock.fileno(),))
+    running = threading.Thread(target=lambda: director_of(sleeper).plan(PLAN, books), daemon=True)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(threading, "excepthook", lambda _: None)  # its command is killed below
+        running.start()
+        wait_until(lambda: (sleeper.parent / "pids").exists() and bool((sleeper.parent / "pids").read_text()))
+        lock.release()
+        assert is_held(tmp_path / "lock")
+
+        end_all()
+
+        running.join(30)
     check_gone(sleeper.parent)
+    wait_until(lambda: not is_held(tmp_path / "lock"))
+
+
+def test_it_is_ended_in_time_although_we_are_gone(sleeper: Path) -> None:
+    """The child process ends at once; what it started is nobody's."""
+
+    def run() -> None:
+        threading.Thread(target=lambda: director_of(sleeper, 0.5).plan(PLAN, Books()), daemon=True).start()
+        wait_until(lambda: (sleeper.parent / "pids").exists() and bool((sleeper.parent / "pids").read_text()))
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    assert in_child(run) == -signal.SIGKILL
+
+    assert all(lives(pid) for pid in (sleeper.parent / "pids").read_text().split())
+    check_gone(sleeper.parent)
+
+
+@pytest.mark.parametrize("script", ["#!/bin/sh\nexec /nowhere/node\n", "#!/nowhere/node\n"])
+def test_a_command_whose_own_program_is_missing_is_a_matter_of_settings(tmp_path: Path, script: str) -> None:
+    command, books = tmp_path / "claude", Books()
+    command.write_text(script)
+    command.chmod(0o755)
+
+    with pytest.raises(Misconfigured, match="cannot be started"):
+        director_of(command).plan(PLAN, books)
+
+    assert books.cost_micros == 0
+
+
+def director_of(command: Path, timeout_seconds: float = 60) -> ClaudeDirector:
+    return ClaudeDirector(str(command), OpenGate(), PRICES, dict(os.environ), timeout_seconds=timeout_seconds)
 
 
 # The editor

@@ -87,6 +87,7 @@ class PaperCall:
     facts: dict[str, Any] = field(default_factory=dict)
     lives: int = 1_000_000
     end: BaseException = field(default_factory=Killed)
+    lock_descriptors: tuple[int, ...] = ()
     attempt: int = 1
     key: str = "order-clips-s01-0123456789ab-1"
     began_at: datetime = field(default_factory=lambda: datetime.now(UTC))

@@ -56,6 +56,7 @@ class PaperCall:
 
     lives: int = 1_000_000
     facts: dict[str, Any] = field(default_factory=dict)
+    lock_descriptors: tuple[int, ...] = ()
     attempt: int = 1
     key: str = "order-publish-0123456789ab-1"
     began_at: datetime = field(default_factory=lambda: datetime.now(UTC))
