@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from threading import Event, Thread
+from threading import Barrier, Event, Thread
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -49,7 +49,14 @@ def test_listeners_hear_of_a_call_three_times_after_it_was_billed() -> None:
 
 
 def test_calls_are_answered_side_by_side() -> None:
-    with FakeGemini(text_latency_seconds=0.3) as gemini:
+    together = Barrier(4)
+
+    def wait_for_the_others(moment: str, _call: Call) -> None:
+        if moment == "accepted":
+            together.wait(30)
+
+    with FakeGemini() as gemini:
+        gemini.on_request(wait_for_the_others)
         threads = [Thread(target=ask, args=(gemini,)) for _ in range(4)]
         for thread in threads:
             thread.start()

@@ -32,20 +32,20 @@ def a_letter(key: str = "") -> EmailMessage:
     return letter
 
 
-def connect(smtp: FakeSmtp) -> smtplib.SMTP:
+def connect(smtp: FakeSmtp, timeout_seconds: float = 30) -> smtplib.SMTP:
     """Connects and secures the connection, by the address in the settings."""
     address = urlsplit(smtp.url)
     context = ssl.create_default_context(cafile=str(smtp.authority))
     if address.scheme == "smtps":
-        return smtplib.SMTP_SSL(address.hostname or "", address.port or 0, context=context, timeout=0.5)
-    connection = smtplib.SMTP(address.hostname or "", address.port or 0, timeout=0.5)
+        return smtplib.SMTP_SSL(address.hostname or "", address.port or 0, context=context, timeout=timeout_seconds)
+    connection = smtplib.SMTP(address.hostname or "", address.port or 0, timeout=timeout_seconds)
     connection.starttls(context=context)
     return connection
 
 
-def send(smtp: FakeSmtp, letter: EmailMessage | None = None) -> smtplib.SMTP:
+def send(smtp: FakeSmtp, letter: EmailMessage | None = None, timeout_seconds: float = 30) -> smtplib.SMTP:
     address = urlsplit(smtp.url)
-    connection = connect(smtp)
+    connection = connect(smtp, timeout_seconds)
     connection.login(unquote(address.username or ""), unquote(address.password or ""))
     connection.send_message(letter or a_letter())
     return connection
@@ -124,16 +124,16 @@ def test_every_stage_can_be_refused_once(
         (MailFault.drop("MAIL"), 0),
         (MailFault.drop("DATA"), 0),
         (MailFault.drop_after_data(), 1),
-        (MailFault.silence("CONNECT", 5), 0),
-        (MailFault.silence("MAIL", 5), 0),
-        (MailFault.silence("DATA", 5), 1),
+        (MailFault.silence("CONNECT", 60), 0),
+        (MailFault.silence("MAIL", 60), 0),
+        (MailFault.silence("DATA", 60), 1),
     ],
 )
 def test_a_connection_may_break_or_fall_silent(fault: MailFault, kept: int) -> None:
     with FakeSmtp() as smtp:
         smtp.fail_next(fault)
         with pytest.raises((OSError, smtplib.SMTPException)):
-            send(smtp)
+            send(smtp, timeout_seconds=2)
         assert len(smtp.letters) == kept
 
 

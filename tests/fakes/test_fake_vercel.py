@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import time
+from itertools import count
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
 
 from fakes import vercel as faults
+from fakes import vercel_documents
 from fakes.service import FOR_EVER, Fault
 from fakes.vercel import FakeVercel
 
@@ -111,14 +114,18 @@ def test_visitors_see_the_files_that_were_deployed(vercel: FakeVercel, account: 
     assert vercel.visit_authorizations == []
 
 
-def test_a_deployment_becomes_ready_and_then_gets_its_alias(vercel: FakeVercel, account: Account, project: Any) -> None:
-    vercel.deploy_latency_seconds, vercel.alias_latency_seconds = 0.3, 0.15
+def test_a_deployment_becomes_ready_and_then_gets_its_alias(
+    vercel: FakeVercel, account: Account, project: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = count(time.time())
+    for module in (faults, vercel_documents):  # each look at the clock is a second later
+        monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: next(seconds)))
+    vercel.deploy_latency_seconds, vercel.alias_latency_seconds = 30, 15
     made = account.deploy()
     seen = [(made["readyState"], made["aliasAssigned"])]
     while seen[-1] != ("READY", True):
         document = account.see(made["id"])
         seen.append((document["readyState"], document["aliasAssigned"]))
-        time.sleep(0.01)
     assert list(dict.fromkeys(seen)) == [("QUEUED", False), ("BUILDING", False), ("READY", False), ("READY", True)]
 
 

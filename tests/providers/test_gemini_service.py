@@ -198,7 +198,7 @@ def test_a_request_without_an_answer_that_can_be_read_is_unknown(gemini: FakeGem
 
 
 def test_an_answer_that_takes_too_long_is_unknown(gemini: FakeGemini) -> None:
-    error, books = failing(gemini, Fault.late(30), timeout_seconds=0.2)
+    error, books = failing(gemini, Fault.late(30), timeout_seconds=1.5)
 
     assert type(error) is Unknown
     assert "ReadTimeout" in str(error)

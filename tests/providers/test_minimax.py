@@ -364,8 +364,15 @@ def test_the_sdk_waits_no_longer_for_a_create_than_it_is_told(
     destination: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(wire, "TIMEOUT", httpx.Timeout(0.3))
-    replicate.fail_next(Fault.late(5.0))
+    create = wire.Replicate.create
+
+    def create_in_haste(service: wire.Replicate, model: str, inputs: dict[str, Any]) -> str:
+        with monkeypatch.context() as patch:
+            patch.setattr(wire, "TIMEOUT", httpx.Timeout(1.5))
+            return create(service, model, inputs)
+
+    monkeypatch.setattr(wire.Replicate, "create", create_in_haste)
+    replicate.fail_next(Fault.late(30.0))
 
     clips.make(request_, destination, PaperCall())
 

@@ -368,9 +368,9 @@ def test_faults_are_told_apart_and_keep_secrets(
 def test_an_answer_that_comes_too_late_is_none(
     stripe: FakeStripe, payments: StripePayments, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stripe_wire, "READ_SECONDS", 0.1)
-    stripe.fail_next(Fault.late(2.0), operations={GET_SESSION})
     session_id = payments.open_checkout(request()).session_id
+    stripe.fail_next(Fault.late(30.0), operations={GET_SESSION})
+    monkeypatch.setattr(stripe_wire, "READ_SECONDS", 1.0)
 
     with pytest.raises(TryAgain, match="no answer from Stripe"):
         payments.session(session_id)
