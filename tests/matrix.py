@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import quote
 
 from conftest import environment
@@ -76,6 +77,8 @@ TINY = {"CLIP_WIDTH": "112", "CLIP_HEIGHT": "62", "CLIP_SECONDS": "0.5", "SEGMEN
 JUDGED = "after ledger settled judge/keyframes #1"
 """All keyframes are there, and judged; no clip was asked for."""
 MOST_ROUNDS = 6
+Point = Literal["pending", "before clips", "in review"]
+"""How far an order has come when its row begins."""
 _TEXTS = {".log", ".json", ".jsonl", ".refused", ".md", ""}
 
 
@@ -119,6 +122,17 @@ class Program:
         instead: Sequence[str] = (),
     ) -> int:
         """The exit code of one run; what it says is added to ``output``. ``instead``: as in ``killed_run``."""
+        return int(self.ended(arguments, environment, output, kill_at, instead)["code"])
+
+    def ended(
+        self,
+        arguments: list[str],
+        environment: dict[str, str],
+        output: Path,
+        kill_at: str | None = None,
+        instead: Sequence[str] = (),
+    ) -> dict[str, Any]:
+        """How one run ended, and the moments it met: what ``killed_run`` answers."""
         order = {
             "arguments": arguments,
             "environment": environment,
@@ -130,7 +144,8 @@ class Program:
         assert self.process.stdout
         self.process.stdin.write(json.dumps(order) + "\n")
         self.process.stdin.flush()
-        return int(json.loads(self.process.stdout.readline())["code"])
+        ended: dict[str, Any] = json.loads(self.process.stdout.readline())
+        return ended
 
 
 @dataclass(frozen=True)
@@ -158,6 +173,8 @@ class Row(Shop):
     """One order, the services it meets, and what comes of it."""
 
     program: Program = field(kw_only=True)
+    billed_before_micros: int = field(default=0, kw_only=True)
+    """What the order had been billed for, in millionths of a dollar, before these services were there."""
 
     @property
     def output(self) -> Path:
@@ -305,22 +322,41 @@ def new_order(home: Path, program: Program, found: Services, **settings: str) ->
     return row
 
 
-def order_before_clips(home: Path, program: Program) -> Path:
+@dataclass(frozen=True)
+class Begun:
+    """An installation whose order has come to some point, to be copied."""
+
+    home: Path
+    billed_micros: int
+    """What its order was billed for so far, in millionths of a dollar."""
+
+
+def order_before_clips(home: Path, program: Program) -> Begun:
     """An installation whose order has its keyframes, judged, when the machine goes down."""
     with services() as found:
         row = new_order(home, program, found)
         row.tick("process", kill_at=JUDGED)
         assert row.bill == BEFORE_CLIPS
-    return home
+        return Begun(home, billed_micros(found))
 
 
-def order_in_review(home: Path, program: Program) -> Path:
+def order_in_review(home: Path, program: Program) -> Begun:
     """An installation whose order waits in ``review``."""
     with services() as found:
         row = new_order(home, program, found)
         assert row.tick("process") == Tick(0, "", ())
         assert row.bill == IN_REVIEW
-    return home
+        return Begun(home, billed_micros(found))
+
+
+def row_at(
+    at: Point, home: Path, program: Program, begun: Mapping[str, Begun], found: Services, **settings: str
+) -> Row:
+    """An installation whose one paid order has come to ``at``."""
+    if at == "pending":
+        return new_order(home, program, found, **settings)
+    shutil.copytree(begun[at].home, home, symlinks=True)
+    return Row(home, found, TINY | settings, program=program, billed_before_micros=begun[at].billed_micros)
 
 
 def claude_answers() -> list[dict[str, Any]]:
@@ -373,22 +409,49 @@ def told_too_much(row: Row) -> list[str]:
 
 def wrong_books(row: Row) -> list[str]:
     """Where ledger, receipts and the services' bills contradict each other; what is open counts as spent."""
-    wrong, total = [], 0
+    wrong = []
     ledger = {(line["stream"], line["call"], line["inputs"], line["attempt"]): line for line in row.ledger()}
-    for folder in (row.home / "streams").iterdir():
-        attempts: dict[tuple[str, str, str, int], int] = {}
-        for line in row.receipts(folder.name):
-            key = (folder.name, line["call"], line["inputs"], line["attempt"])
-            if line["phase"] == "intent":
-                attempts[key] = line["reserved_micros"]
-            elif line["phase"] != "note":
-                attempts[key] = line["cost_micros"]
-        total += sum(attempts.values())
-        booked = {key: line["micros"] for key, line in ledger.items() if key[0] == folder.name}
+    streams = [folder.name for folder in (row.home / "streams").iterdir()]
+    for stream_id in streams:
+        attempts = {(stream_id, *key): spent(lines) for key, lines in attempts_of(row, stream_id).items()}
+        booked = {key: line["micros"] for key, line in ledger.items() if key[0] == stream_id}
         paid = {key: cost for key, cost in attempts.items() if cost or key in booked}
         if booked != paid:
-            wrong.append(f"{folder.name}: the ledger has {booked}, the receipts {paid}")
-    billed = sum(charge.micro_dollars for charge in row.services.bill)
-    if total < billed:
-        wrong.append(f"{billed} were billed, and the books know of {total}")
-    return wrong
+            wrong.append(f"{stream_id}: the ledger has {booked}, the receipts {paid}")
+    return wrong + wrong_bill(row, streams, row.billed_before_micros + billed_micros(row.services))
+
+
+def wrong_bill(shop: Shop, streams: Sequence[str], billed: int) -> list[str]:
+    """Where the receipts of ``streams`` and what the services have ``billed`` contradict each other.
+
+    Whatever had an outcome, or ended with the service's own figure, was billed just as the receipts say. What was
+    lost, is open, or came to nothing at a cost that is assumed, may have been.
+    """
+    attempts = [lines for each in streams for lines in attempts_of(shop, each).values() if is_billed_by_fakes(lines)]
+    most = sum(map(spent, attempts))
+    least = sum(spent(lines) for lines in attempts if lines[-1]["phase"] == "outcome" or lines[-1].get("exact"))
+    return [] if least <= billed <= most else [f"{billed} were billed, and the books know of {least} to {most}"]
+
+
+def attempts_of(shop: Shop, stream_id: str) -> dict[tuple[str, str, int], list[dict[str, Any]]]:
+    """The lines of each attempt in a stream's receipts, notes left out: its intent, and its end if it has one."""
+    attempts: dict[tuple[str, str, int], list[dict[str, Any]]] = {}
+    for line in shop.receipts(stream_id):
+        if line["phase"] != "note":
+            attempts.setdefault((line["call"], line["inputs"], line["attempt"]), []).append(line)
+    return attempts
+
+
+def spent(attempt: Sequence[Mapping[str, Any]]) -> int:
+    """What an attempt cost, in millionths of a dollar; what it may cost while its end is not written down."""
+    return int(attempt[-1]["reserved_micros" if attempt[-1]["phase"] == "intent" else "cost_micros"])
+
+
+def is_billed_by_fakes(attempt: Sequence[Mapping[str, Any]]) -> bool:
+    """The ``claude`` command sends no bill: what it cost is known from its answers only."""
+    return attempt[0]["provider"] != "claude"
+
+
+def billed_micros(found: Services) -> int:
+    """All that the services have billed, in millionths of a dollar."""
+    return sum(charge.micro_dollars for charge in found.bill)

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import pytest
 
 pytest.register_assert_rewrite("matrix")
 
 from matrix import (  # noqa: E402 - so that its assertions show their values
-    TINY,
+    Begun,
     Program,
     Row,
     leaks,
-    new_order,
     order_before_clips,
     order_in_review,
+    row_at,
     services,
     told_too_much,
     wrong_books,
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fakes.services import Services
+    from matrix import Point
 
     OpenRow = Callable[..., Row]
 
@@ -40,7 +40,7 @@ def program() -> Iterator[Program]:
 
 
 @pytest.fixture(scope="session")
-def begun(program: Program, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def begun(program: Program, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Begun]:
     """Installations whose order has come to some point, to be copied."""
     return {
         "before clips": order_before_clips(tmp_path_factory.mktemp("before-clips") / "home", program),
@@ -49,7 +49,7 @@ def begun(program: Program, tmp_path_factory: pytest.TempPathFactory) -> dict[st
 
 
 @pytest.fixture
-def open_row(program: Program, begun: dict[str, Path], tmp_path: Path) -> Iterator[OpenRow]:
+def open_row(program: Program, begun: dict[str, Begun], tmp_path: Path) -> Iterator[OpenRow]:
     """Opens a row of the fault matrix: an order ``pending`` (or further), services of its own, and settings.
 
     After the test no secret and nothing of the customer's is seen where it does not belong, no service was told more
@@ -60,17 +60,12 @@ def open_row(program: Program, begun: dict[str, Path], tmp_path: Path) -> Iterat
     with ExitStack() as stack:
 
         def open_one(
-            at: Literal["pending", "before clips", "in review"] = "pending",
+            at: Point = "pending",
             found: Services | None = None,
             **settings: str,
         ) -> Row:
             met = stack.enter_context(found or services())
-            home = tmp_path / "home"
-            if at == "pending":
-                row = new_order(home, program, met, **settings)
-            else:
-                shutil.copytree(begun[at], home, symlinks=True)
-                row = Row(home, met, TINY | settings, program=program)
+            row = row_at(at, tmp_path / "home", program, begun, met, **settings)
             rows.append(row)
             return row
 

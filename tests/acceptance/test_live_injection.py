@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fakes.http_server import Request
+    from matrix import Begun
     from playwright.sync_api import Browser
 
     OpenRow = Callable[..., Row]
@@ -189,7 +190,7 @@ def test_a_story_that_gives_orders_is_shown_as_text_and_nothing_else_happens(
 
 
 def test_no_browser_finds_anything_of_the_story_or_the_models_in_the_page_but_text(
-    open_row: OpenRow, trap: Trap, tmp_path: Path, begun: dict[str, Path], browser: Browser
+    open_row: OpenRow, trap: Trap, tmp_path: Path, begun: dict[str, Begun], browser: Browser
 ) -> None:
     evil = OWNED.format(marker=tmp_path / "marker", trap=trap.address)
     text = f"{ORDERS.format(marker=tmp_path / 'marker', trap=trap.address)}\n{TALE}"
@@ -198,7 +199,7 @@ def test_no_browser_finds_anything_of_the_story_or_the_models_in_the_page_but_te
     row.services.gemini.text_answer = obeying(evil)
     assert (row.tick("process").code, row.tick("review").code) == (0, 0)
     address = next(entry["evidence"]["address"] for entry in row.job()["history"] if entry["what"] == "published")
-    harmless = (begun["in review"] / "streams" / ORDER / "page" / "index.html").read_text()
+    harmless = (begun["in review"].home / "streams" / ORDER / "page" / "index.html").read_text()
 
     with browser.new_context() as context:
         page = context.new_page()
