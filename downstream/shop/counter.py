@@ -49,13 +49,15 @@ def _work_off(shop: Shop, errand: Errand) -> bool:
             _UNLOCKED[errand.kind](shop, errand)
         else:
             with shop.orders.changing(errand.stream_id):
-                if not errands.is_waiting(shop.home, errand):
+                # As it waits now: a letter may have been promised since it was listed.
+                waiting = errands.find(shop.home, errand.stream_id, errand.kind)
+                if waiting is None:
                     return False
-                _LOCKED[errand.kind](shop, errand)
+                _LOCKED[errand.kind](shop, waiting)
                 errands.done(shop.home, errand)
     except (TryAgain, Busy, StillWritten) as error:
         shop.log.warning("errand.put_off", stream=errand.stream_id, errand=errand.kind, reason=str(error))
-        errands.put_off(shop.home, errand, shop.clock())
+        _put_off(shop, errand)
         return False
     except StopRun:
         raise
@@ -68,6 +70,13 @@ def _work_off(shop: Shop, errand: Errand) -> bool:
         return False
     shop.log.info("errand.done", stream=errand.stream_id, errand=errand.kind)
     return True
+
+
+def _put_off(shop: Shop, errand: Errand) -> None:
+    with shop.orders.changing(errand.stream_id):
+        waiting = errands.find(shop.home, errand.stream_id, errand.kind)
+        if waiting is not None:
+            errands.put_off(shop.home, waiting, shop.clock())
 
 
 def _confirm(shop: Shop, errand: Errand) -> None:

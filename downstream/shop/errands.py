@@ -44,8 +44,13 @@ class Errand:
 
 
 def put(home: Path, stream_id: str, kind: str, now: datetime, **facts: JsonValue) -> None:
-    """The errand is on the disk and will be done. Only who is ``changing`` the order may put it."""
-    _save(home, Errand(stream_id, kind, facts), now)
+    """The errand is on the disk and will be done. Only who is ``changing`` the order may put it.
+
+    A letter that one waiting for the same was to send is still sent.
+    """
+    waiting = find(home, stream_id, kind)
+    promised = {name: True for name, fact in waiting.facts.items() if fact is True} if waiting else {}
+    _save(home, Errand(stream_id, kind, {**facts, **promised}), now)
 
 
 def due(home: Path, now: datetime) -> Iterator[Errand]:
@@ -55,16 +60,16 @@ def due(home: Path, now: datetime) -> Iterator[Errand]:
         return
     for path in sorted(folder.glob("[!.]*.json")):
         stream_id, _, kind = path.stem.partition(".")
-        try:
-            found = json.loads(path.read_bytes())
-            not_before = datetime.fromisoformat(found["not_before"])
-        except FileNotFoundError:
-            continue  # somebody else did it
-        except (ValueError, LookupError, TypeError):
-            found, not_before = {}, now  # it says by its name what is to be done
+        found = _read(home, stream_id, kind)
         # A clock that was set back must not put it off for long.
-        if not_before <= now or not_before - now > LONGEST_WAIT:
-            yield Errand(stream_id, kind, dict(found.get("facts") or {}), int(found.get("tries") or 0))
+        if found and (found[1] is None or found[1] <= now or found[1] - now > LONGEST_WAIT):
+            yield found[0]
+
+
+def find(home: Path, stream_id: str, kind: str) -> Errand | None:
+    """The errand as it is to be done now; None when it is not, or not any more."""
+    found = _read(home, stream_id, kind)
+    return found[0] if found else None
 
 
 def is_waiting(home: Path, errand: Errand) -> bool:
@@ -93,6 +98,18 @@ def is_empty(home: Path) -> bool:
     """Nothing is to be done."""
     folder = _folder(home)
     return not folder.is_dir() or not any(path.suffix == ".json" for path in folder.iterdir())
+
+
+def _read(home: Path, stream_id: str, kind: str) -> tuple[Errand, datetime | None] | None:
+    """The errand, and the time it waits for; None when there is none."""
+    try:
+        found = json.loads(_path(home, Errand(stream_id, kind)).read_bytes())
+        errand = Errand(stream_id, kind, dict(found["facts"]), int(found["tries"]))
+        return errand, datetime.fromisoformat(found["not_before"])
+    except FileNotFoundError:
+        return None
+    except (ValueError, LookupError, TypeError):
+        return Errand(stream_id, kind), None  # it says by its name what is to be done
 
 
 def _save(home: Path, errand: Errand, not_before: datetime) -> None:

@@ -69,6 +69,49 @@ def test_a_refund_closes_the_order_and_the_customer_reads_of_it(counter: Counter
     assert account(counter.shop, order.stream_id).left.amount_minor == 0
 
 
+def test_what_the_payment_service_echoes_of_our_refund_does_not_swallow_the_letter(counter: Counter) -> None:
+    order, _ = paid(counter)
+    counter.smtp.fail_next(MailFault.refuse("RCPT", "451 4.3.0 Try again later"), times=2)
+
+    refund(counter.shop, order.stream_id)
+    errand_counter.work_off(counter.shop)
+    counter.tell_all()
+    errand_counter.work_off(counter.shop)
+    soon(counter)
+    errand_counter.work_off(counter.shop)
+
+    assert [letter.message["Subject"] for letter in counter.smtp.letters] == [
+        "Your money is on its way back: 49.00 EUR"
+    ]
+    counter.tell_all()
+    errand_counter.work_off(counter.shop)
+    assert len(counter.smtp.letters) == 1
+
+
+def test_an_errand_that_is_put_off_keeps_what_was_added_to_it_meanwhile(
+    counter: Counter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order, payment = paid(counter)
+    counter.stripe.refund_by_hand(payment)
+    counter.tell_all()
+    listed = list(errands.due(counter.home, counter.shop.clock()))
+    errands.put(
+        counter.home,
+        order.stream_id,
+        errands.REFUNDED,
+        counter.shop.clock(),
+        amount_minor=4900,
+        currency="eur",
+        letter=True,
+    )
+    monkeypatch.setattr(errands, "due", lambda *_: iter(listed))
+    counter.smtp.fail_next(MailFault.refuse("RCPT", "451 4.3.0 Try again later"))
+
+    assert [errand_counter.work_off(counter.shop) for _ in range(2)] == [0, 1]
+
+    assert len(counter.smtp.letters) == 1
+
+
 def test_two_operators_at_once_refund_once(counter: Counter) -> None:
     order, _ = paid(counter)
 
