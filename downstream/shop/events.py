@@ -84,6 +84,15 @@ def carry_out(shop: Shop, event: PaymentEvent, found_by: str) -> bool:
     return False
 
 
+def session_found(shop: Shop, session: CheckoutSession, found_by: str) -> bool:
+    """What became of that payment page is so here, too, as it was looked up now; True when that made a job."""
+    if session.is_paid:
+        return fulfil(shop, session, found_by)
+    if session.status != "open":
+        _mark(shop, session, "pending" if session.status == "complete" else "expired")
+    return False
+
+
 def _carry_out_session(shop: Shop, kind: EventKind, session: CheckoutSession, found_by: str) -> bool:
     if kind in {EventKind.COMPLETED, EventKind.ASYNC_SUCCEEDED}:
         if session.is_paid:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -360,6 +361,54 @@ def test_a_reconciliation_finds_what_nobody_told(counter: Counter) -> None:
     assert claim is not None
     assert claim.job.stream_id == found.stream_id
     assert len([sentence for sentence in counter.told if "nobody told us" in sentence]) == 2
+
+
+def days_later(counter: Counter, days: int) -> None:
+    counter.shop.clock = lambda: datetime.now(UTC) + timedelta(days=days)
+
+
+@pytest.mark.parametrize("is_told_of_the_beginning", [True, False])
+def test_a_bank_that_pays_after_two_weeks_makes_a_job_though_nobody_tells(
+    counter: Counter, *, is_told_of_the_beginning: bool
+) -> None:
+    order, session = counter.at_checkout()
+    counter.stripe.pay(session, method="delayed")
+    if is_told_of_the_beginning:
+        counter.tell_all()
+    days_later(counter, 10)
+    assert reconcile(counter.shop).healed == []
+    assert standing(counter.shop, counter.order(order)).stage is Stage.PAYMENT_PENDING
+
+    days_later(counter, 14)
+    counter.stripe.settle(session)
+    healed = [reconcile(counter.shop).healed for _ in range(2)]
+
+    assert healed == [[order.stream_id], []]
+    assert counter.jobs() == {"pending": [order.stream_id]}
+
+
+def test_a_payment_under_way_of_which_nobody_told_is_known_by_the_next_look(counter: Counter) -> None:
+    order, session = counter.at_checkout()
+    counter.stripe.pay(session, method="delayed")
+
+    reconcile(counter.shop)
+
+    assert standing(counter.shop, counter.order(order)).stage is Stage.PAYMENT_PENDING
+
+
+def test_a_page_of_whose_end_nobody_told_is_looked_up_once_and_a_spoilt_draft_stops_no_other(counter: Counter) -> None:
+    spoilt, _ = counter.at_checkout()
+    (counter.home / "streams" / ".drafts" / f"{spoilt.stream_id}.json").write_text("{}")
+    order, session = counter.at_checkout()
+    counter.stripe.expire(session)
+    days_later(counter, 2)
+
+    for _ in range(3):
+        reconcile(counter.shop)
+
+    assert counter.order(order).checkouts[-1].ended == "expired"
+    looked_up = [call for call in counter.stripe.calls if call.operation == "GetCheckoutSessionsSession"]
+    assert len(looked_up) == 1
 
 
 def test_a_payment_service_that_is_down_stops_no_reconciliation_for_good(counter: Counter) -> None:
