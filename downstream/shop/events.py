@@ -56,13 +56,16 @@ def keep(shop: Shop, event: PaymentEvent) -> None:
             lock.path.unlink(missing_ok=True)
 
 
-def is_kept(shop: Shop, event: PaymentEvent) -> bool:
-    """We were told of it before."""
-    return _path(shop.home, event).exists()
+def is_carried_out(shop: Shop, event: PaymentEvent) -> bool:
+    """What it says of money was done here, to the end; what a person decided since stands."""
+    return _mark_of(shop.home, event).exists()
 
 
 def replay(shop: Shop) -> Iterator[PaymentEvent]:
-    """Every event that was kept is carried out again, oldest first; what is done already stays done."""
+    """Every event that was kept is carried out again, oldest first; what is done already stays done.
+
+    Those of refunds and disputes only where that did not come to its end: since then a person may have let go.
+    """
     payments = shop.payments
     if payments is None:
         return
@@ -73,14 +76,16 @@ def replay(shop: Shop) -> Iterator[PaymentEvent]:
 
 
 def carry_out(shop: Shop, event: PaymentEvent, found_by: str) -> bool:
-    """What the event says is so here, too; True when that made a job.
+    """What the event, which is kept, says is so here, too; True when that made a job.
 
     Raises:
         TryAgain, OSError: not now.
     """
     if event.session is not None:
         return _carry_out_session(shop, event.kind, event.session, found_by)
-    _IN_MONEY[event.kind](shop, event)
+    if not is_carried_out(shop, event):
+        _IN_MONEY[event.kind](shop, event)
+        write_durably(_mark_of(shop.home, event), b"")
     return False
 
 
@@ -258,6 +263,10 @@ def _paid_for(shop: Shop, event: PaymentEvent) -> str:
 
 def _path(home: Path, event: PaymentEvent) -> Path:
     return home / "logs" / "stripe" / f"{event.at:%Y-%m}" / f"{event.event_id}.json"
+
+
+def _mark_of(home: Path, event: PaymentEvent) -> Path:
+    return _path(home, event).with_suffix(".done")
 
 
 def _kept(home: Path) -> list[Path]:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from downstream.domain.errors import PersonDecides
-from downstream.shop.events import carry_out, is_kept, keep, session_found
+from downstream.shop.events import carry_out, is_carried_out, keep, session_found
 from downstream.shop.watch import days_to_look_back, succeeded
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Reconciled:
     healed: list[str] = field(default_factory=list)
     """Orders whose job was missing."""
     events: int = 0
-    """Refunds and disputes that nobody had told us of."""
+    """Refunds and disputes that nobody had told us of, or that were not carried out to the end."""
 
 
 def reconcile(shop: Shop, *, days: int | None = None) -> Reconciled:
@@ -52,9 +52,9 @@ def reconcile(shop: Shop, *, days: int | None = None) -> Reconciled:
     since = now - timedelta(days=found.days)
     # Money taken back first: an order that is found only now must not be begun.
     for event in shop.payments.money_events(since):
-        if not is_kept(shop, event):
-            carry_out(shop, event, "reconcile")
+        if not is_carried_out(shop, event):
             keep(shop, event)
+            carry_out(shop, event, "reconcile")
             found.events += 1
     for session in shop.payments.completed_sessions(since):
         if session.stream_id:

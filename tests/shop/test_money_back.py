@@ -17,6 +17,8 @@ from downstream.domain.job import Job
 from downstream.holds import DISPUTED, PART_REFUNDED, REFUNDED, find_hold
 from downstream.shop import counter as errand_counter
 from downstream.shop import errands
+from downstream.shop.cancel import release
+from downstream.shop.events import replay
 from downstream.shop.reconcile import reconcile
 from downstream.shop.refund import account, refund
 from downstream.shop.standing import Stage, standing
@@ -236,6 +238,46 @@ def test_a_part_refund_or_a_dispute_holds_the_order_where_it_is(counter: Counter
     counter.tell_all()
     assert any(f"downstream release {disputed.stream_id}" in sentence for sentence in counter.told)
     assert kind_of_hold(counter, disputed) == DISPUTED
+
+
+def test_what_an_operator_let_go_is_not_held_again_by_what_was_told_before(counter: Counter) -> None:
+    disputed, payment = paid(counter)
+    counter.stripe.dispute(payment)
+    counter.stripe.close_dispute(payment, "won")
+    refunded, other = paid(counter)
+    counter.stripe.refund_by_hand(other, 500)
+    counter.tell_all()
+    for order in (disputed, refunded):
+        release(counter.shop.queue, order.stream_id)
+    told = list(counter.told)
+
+    counter.tell_all()
+    list(replay(counter.shop))
+    reconcile(counter.shop)
+
+    assert [kind_of_hold(counter, order) for order in (disputed, refunded)] == ["", ""]
+    assert counter.told == told
+
+
+def test_a_dispute_that_was_kept_and_not_carried_out_is_carried_out_by_the_next_look(
+    counter: Counter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order, payment = paid(counter)
+    counter.stripe.dispute(payment)
+    with monkeypatch.context() as patched:
+        patched.setattr("downstream.shop.events.hold", disk_full)
+        with pytest.raises(OSError, match="full"):
+            counter.tell_all()
+    assert kind_of_hold(counter, order) == ""
+
+    found = [reconcile(counter.shop).events for _ in range(2)]
+
+    assert found == [1, 0]
+    assert kind_of_hold(counter, order) == DISPUTED
+
+
+def disk_full(*_: object) -> bool:
+    raise OSError("the disk is full")
 
 
 def test_told_of_the_refund_before_the_payment_the_order_is_never_begun(counter: Counter) -> None:
