@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -33,9 +35,12 @@ if TYPE_CHECKING:
 
 COOKIE = "draft"
 """Leads a browser that closed the page back to its draft."""
+ARRIVED = "arrived"
+"""Tells the form's script which of the copies in its browser is on the disk here."""
 CLOSED_SECONDS = 3600
 """When to look again whether a closed shop has opened."""
 _SAMPLE_CHARACTERS = 4000
+_EDITION = re.compile(r"[0-9a-z]{1,40}\Z")
 
 # What a page says above the form. The first group is named in addresses, the second stands on answers to what could
 # not be kept.
@@ -187,6 +192,9 @@ class OrderPages:
             httponly=True,
             samesite="Lax",
         )
+        edition = request.form.get("edition", "")
+        if _EDITION.match(edition):
+            response.set_cookie(ARRIVED, edition, path="/", secure=is_secure(self._shop.settings), samesite="Lax")
 
     def _page(
         self,
@@ -205,7 +213,7 @@ class OrderPages:
             "form.html",
             typed=typed,
             secret=order.secret if order else "",
-            version=order.changed_at.isoformat() if order else "",
+            version=_version(order) if order else "",
             problems=found or {},
             notice=notice,
             checked=checked,
@@ -228,6 +236,11 @@ class OrderPages:
         if wait_seconds:
             response.headers["Retry-After"] = str(wait_seconds)
         return response
+
+
+def _version(order: Order) -> str:
+    """Another one whenever other words are saved, and only then."""
+    return hashlib.sha256((order.typed or Typed()).to_json()).hexdigest()[:16]
 
 
 def _to_draft(secret: str, notice: str = "") -> AnyResponse:

@@ -286,13 +286,16 @@ def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
     """Opens a window; complaints of the browser about the page fail the test."""
     contexts: list[BrowserContext] = []
     complaints: list[str] = []
+    provoked: list[int] = []
 
     def hear(message: ConsoleMessage) -> None:
         # Only a request that the test itself broke off ends with ERR_FAILED; sometimes the browser is quick to say so.
-        if message.type == "error" and message.text != "Failed to load resource: net::ERR_FAILED":
+        is_provoked = any(f"responded with a status of {status} " in message.text for status in provoked)
+        if message.type == "error" and message.text != "Failed to load resource: net::ERR_FAILED" and not is_provoked:
             complaints.append(message.text)
 
-    def open_window(size: dict[str, int] | None = None, **options: Any) -> Page:
+    def open_window(size: dict[str, int] | None = None, *, refusals: tuple[int, ...] = (), **options: Any) -> Page:
+        provoked.extend(refusals)
         context = browser.new_context(viewport=size or DESKTOP, **options)
         contexts.append(context)
         context.set_default_timeout(15_000)

@@ -19,6 +19,7 @@ from playwright.sync_api import Page, expect
 
 from downstream.domain.job import State, What
 from downstream.domain.language import count_words
+from downstream.domain.payment import EventKind
 from downstream.web.assets import counting_rules
 
 Form = dict[str, Any]
@@ -205,6 +206,86 @@ def test_a_form_that_never_reached_the_server_is_not_lost(demo: Any, visit: Visi
     page.goto(demo.address)
 
     assert shown(page) == typed_of(filled)
+
+
+@pytest.mark.parametrize("failure", ["lost", 413, 502])
+def test_a_change_to_a_draft_that_never_reached_the_server_is_not_lost(
+    demo: Any, visit: Visit, filled: Form, failure: str | int
+) -> None:
+    def fail(route: Any) -> None:
+        if route.request.method != "POST":
+            route.continue_()
+        elif isinstance(failure, int):
+            route.fulfill(status=failure, content_type="text/html", body="<title>No</title>")
+        else:
+            route.abort()
+
+    page = visit(refusals=(413, 502))
+    place = f"{demo.address}/drafts/{demo.begin(filled)}"
+    page.goto(place)
+    page.locator("#title").fill("A title that got lost on the way")
+    page.route("**/drafts/*", fail)
+    page.get_by_role("button", name="Save and look it over").click()
+    page.wait_for_url("chrome-error://**" if failure == "lost" else place)
+    page.unroute("**/drafts/*")
+
+    page.goto(place)
+
+    expect(page.get_by_text("We put back what you typed here earlier")).to_be_visible()
+    assert shown(page)["title"] == "A title that got lost on the way"
+    page.get_by_role("button", name="Save and look it over").click()
+    expect(page.get_by_text("Saved, and everything is in order.")).to_be_visible()
+    assert page.evaluate("({...localStorage})") == {}
+
+
+def test_another_draft_in_the_same_tab_drops_nothing_that_never_arrived(demo: Any, visit: Visit, filled: Form) -> None:
+    page = visit()
+    page.goto(demo.address)
+    fill(page, filled)
+    page.route("**/*", lambda route: route.abort() if route.request.method == "POST" else route.continue_())
+    page.get_by_role("button", name="Make my demo page").click()
+    page.wait_for_url("chrome-error://**")
+
+    page.goto(f"{demo.address}/drafts/{demo.begin(filled | {'title': 'Another'})}")
+    page.goto(f"{demo.address}/orders/{demo.order(filled | {'title': 'A third'})}")
+    page.goto(f"{demo.address}/?new")
+
+    assert shown(page) == typed_of(filled)
+
+
+def test_what_stripe_tells_of_a_payment_page_drops_nothing_typed(
+    serve_shop: ServeShop, till: Any, visit: Visit, filled: Form
+) -> None:
+    shop = serve_shop(till)
+    secret = shop.begin(filled)
+    shop.post(f"/drafts/{secret}", filled | {"then": "pay"})
+    page = visit()
+    page.goto(f"{shop.address}/drafts/{secret}")
+    page.locator("#title").fill("A better title")
+    wait_until_kept(page, "A better title")
+
+    assert till.tell(next(iter(till.opened)), EventKind.EXPIRED).ok
+    page.reload()
+
+    expect(page.get_by_text("We put back what you typed here earlier")).to_be_visible()
+    expect(page.get_by_text("Something else was saved since")).to_be_hidden()
+    assert shown(page)["title"] == "A better title"
+
+
+def test_what_was_saved_elsewhere_meanwhile_is_told_and_not_lost_either(demo: Any, visit: Visit, filled: Form) -> None:
+    page = visit()
+    secret = demo.begin(filled)
+    page.goto(f"{demo.address}/drafts/{secret}")
+    page.locator("#title").fill("Typed here")
+    wait_until_kept(page, "Typed here")
+
+    demo.post(f"/drafts/{secret}", filled | {"title": "Saved elsewhere"})
+    page.reload()
+
+    expect(page.get_by_text("Something else was saved since")).to_be_visible()
+    assert shown(page)["title"] == "Typed here"
+    page.get_by_role("button", name="Drop it").click()
+    assert shown(page)["title"] == "Saved elsewhere"
 
 
 def test_without_a_script_a_closed_tab_leads_back_to_the_draft(demo: Any, visit: Visit, filled: Form) -> None:

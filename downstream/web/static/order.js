@@ -80,45 +80,60 @@ function findLanguage({ elements: { text, language } }) {
 /* ---- What was typed and not sent -------------------------------------------------------------------------------- */
 
 /**
- * Everything typed is kept in this browser until the server has it: the form's version says which edition that is.
- * What a new form had is dropped when its draft is shown in the same tab, for then it has arrived.
+ * Everything typed is kept in this browser until the server has it. A copy that is sent gets an edition, which the server
+ * names in a cookie once the words are on its disk: only then is the copy dropped.
  */
 function keepWhatIsTyped(form) {
-  const [browser, tab] = [attempt(() => localStorage), attempt(() => sessionStorage)];
-  if (!browser || !tab) return;
+  const browser = attempt(() => localStorage);
+  if (!browser) return;
   const place = `downstream ${location.pathname}`;
-  const sent = "downstream sent from";
+  const version = form.dataset.version;
   const names = ["title", "text", "language", "tone", "style", "colors", "references", "notes", "email"];
   const fields = () => ({
     ...Object.fromEntries(names.map((name) => [name, form.elements[name].value])),
     agreed: [...form.querySelectorAll("[name=agreed]:checked")].map((box) => box.value),
   });
   const served = JSON.stringify(fields());
+  let edition = "";
   const remember = () => {
-    const version = form.dataset.version;
-    attempt(() => browser.setItem(place, JSON.stringify({ version, at: Date.now(), fields: fields() })));
+    attempt(() => browser.setItem(place, JSON.stringify({ version, edition, at: Date.now(), fields: fields() })));
   };
   const rememberSoon = rarely(300, remember);
+  const named = Object.assign(document.createElement("input"), { type: "hidden", name: "edition" });
 
-  if (form.dataset.version && tab.getItem(sent)) browser.removeItem(tab.getItem(sent));
-  tab.removeItem(sent);
-  const kept = attempt(() => JSON.parse(browser.getItem(place)));
+  for (const one of new Set([place, "downstream /"])) if (isOnTheServer(one)) browser.removeItem(one);
+  const kept = copyAt(place);
   const fortnight = 14 * 24 * 3600 * 1000;
-  if (kept && kept.version === form.dataset.version && Date.now() - kept.at < fortnight) {
-    if (JSON.stringify(kept.fields) !== served) restore(kept.fields, JSON.parse(served));
+  if (kept && Date.now() - kept.at < fortnight) {
+    if (JSON.stringify(kept.fields) !== served) restore(kept, JSON.parse(served));
   } else {
     browser.removeItem(place);
   }
 
-  form.addEventListener("input", rememberSoon);
+  form.addEventListener("input", () => {
+    edition = "";
+    rememberSoon();
+  });
   form.addEventListener("submit", () => {
+    edition = [...crypto.getRandomValues(new Uint32Array(4))].map((number) => number.toString(36)).join("");
+    named.value = edition;
+    form.append(named);
     remember();
-    tab.setItem(sent, place);
   });
 
+  function copyAt(where) {
+    return attempt(() => JSON.parse(browser.getItem(where)));
+  }
+
+  function isOnTheServer(where) {
+    const sent = copyAt(where)?.edition;
+    return sent && document.cookie.split("; ").includes(`arrived=${sent}`);
+  }
+
   function restore(earlier, instead) {
-    fill(earlier);
+    fill(earlier.fields);
     const notice = document.getElementById("restored");
+    notice.querySelector("span").hidden = earlier.version === version;
     notice.hidden = false;
     notice.querySelector("button").addEventListener("click", () => {
       fill(instead);

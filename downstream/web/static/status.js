@@ -58,13 +58,13 @@ function showSteps(steps) {
   page.querySelector(".way").replaceChildren(...items);
 }
 
-/** The draft that became this order has arrived: this browser need not keep a copy of it. */
+/** What became this order has arrived: this browser need not keep a copy of it. What never arrived stays. */
 function forgetWhatWasTyped() {
   try {
-    localStorage.removeItem(`downstream ${page.dataset.draft}`);
-    const sent = sessionStorage.getItem("downstream sent from");
-    if (sent) localStorage.removeItem(sent);
-    sessionStorage.removeItem("downstream sent from");
+    for (const place of [`downstream ${page.dataset.draft}`, "downstream /"]) {
+      const sent = JSON.parse(localStorage.getItem(place))?.edition;
+      if (sent && document.cookie.split("; ").includes(`arrived=${sent}`)) localStorage.removeItem(place);
+    }
   } catch {
     // it keeps nothing anyway
   }
