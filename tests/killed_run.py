@@ -2,6 +2,7 @@
 
 Reads one JSON object a line: ``arguments``, ``environment``, ``kill_at`` (a moment, or null) and ``output`` (a file).
 With ``instead`` (a command) that command is run at the moment, and the program goes on when it has ended.
+With ``patience`` (places, and seconds for each) the program waits no longer than that: ``shorten``.
 Answers with one: ``code`` (negative: the signal), and the ``moments`` that were met, in order.
 
 A moment is just before or just after a line is added to the receipts or the ledger, or a request is made of a service:
@@ -10,6 +11,7 @@ A moment is just before or just after a line is added to the receipts or the led
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -116,6 +118,24 @@ def watch(moments: Moments) -> None:
     moments.wrap(smtplib.SMTP, "data", lambda *_: "SMTP DATA")
 
 
+def shorten(place: str, seconds: float) -> None:
+    """The program's patience at ``place`` is ``seconds``.
+
+    A place is ``module:CONSTANT`` (a number, the time-out of an HTTP client, or keywords of a request), or
+    ``module:Class.argument`` (a keyword the class is made with when nobody says otherwise).
+    """
+    module_name, _, name = place.partition(":")
+    module = importlib.import_module(module_name)
+    owner, _, argument = name.partition(".")
+    found = getattr(module, owner)
+    if argument:
+        found.__init__.__kwdefaults__[argument] = type(found.__init__.__kwdefaults__[argument])(seconds)
+    elif isinstance(found, dict):
+        found["timeout"] = type(found["timeout"])([seconds, seconds])
+    else:
+        setattr(module, owner, type(found)(seconds))
+
+
 def run(order: dict[str, Any]) -> dict[str, Any]:
     """One run in a process of its own."""
     reading, writing = os.pipe()
@@ -127,6 +147,8 @@ def run(order: dict[str, Any]) -> dict[str, Any]:
         os.dup2(output, 2)
         os.environ.clear()
         os.environ.update(order["environment"])
+        for place, seconds in order.get("patience", {}).items():
+            shorten(place, seconds)
         watch(Moments(order["kill_at"], writing, order.get("instead", [])))
         sys.argv = ["downstream", *order["arguments"]]
         try:

@@ -120,9 +120,10 @@ class Program:
         output: Path,
         kill_at: str | None = None,
         instead: Sequence[str] = (),
+        patience: Mapping[str, float] | None = None,
     ) -> int:
-        """The exit code of one run; what it says is added to ``output``. ``instead``: as in ``killed_run``."""
-        return int(self.ended(arguments, environment, output, kill_at, instead)["code"])
+        """The exit code of one run; what it says is added to ``output``. The last three: as in ``killed_run``."""
+        return int(self.ended(arguments, environment, output, kill_at, instead, patience)["code"])
 
     def ended(
         self,
@@ -131,6 +132,7 @@ class Program:
         output: Path,
         kill_at: str | None = None,
         instead: Sequence[str] = (),
+        patience: Mapping[str, float] | None = None,
     ) -> dict[str, Any]:
         """How one run ended, and the moments it met: what ``killed_run`` answers."""
         order = {
@@ -138,6 +140,7 @@ class Program:
             "environment": environment,
             "kill_at": kill_at,
             "instead": list(instead),
+            "patience": dict(patience or {}),
             "output": str(output),
         }
         assert self.process.stdin
@@ -184,12 +187,18 @@ class Row(Shop):
     def environment(self) -> dict[str, str]:
         return environment(**self.services.environment() | {"ANTHROPIC_API_KEY": ANTHROPIC_KEY} | self.settings)
 
-    def tick(self, *arguments: str, kill_at: str | None = None, instead: Sequence[str] = ()) -> Tick:
-        """One run of the program, as cron would start it; ``kill_at`` is a moment of ``killed_run``."""
+    def tick(
+        self,
+        *arguments: str,
+        kill_at: str | None = None,
+        instead: Sequence[str] = (),
+        patience: Mapping[str, float] | None = None,
+    ) -> Tick:
+        """One run of the program, as cron would start it; ``kill_at`` and ``patience`` are those of ``killed_run``."""
         self.output.touch()
         said, letters = self.output.stat().st_size, len(self.alerts)
         command = ["--home", str(self.home), *arguments]
-        code = self.program.run(command, self.environment(), self.output, kill_at, instead)
+        code = self.program.run(command, self.environment(), self.output, kill_at, instead, patience)
         told = (str(letter.message["Subject"]) + "\n" + content_of(letter) for letter in self.alerts[letters:])
         return Tick(code, self.output.read_bytes()[said:].decode(), tuple(told))
 
