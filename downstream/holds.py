@@ -27,10 +27,9 @@ CANCELLED = "cancelled"
 REFUNDED = "refunded"
 """The same, but the hold stays: nothing is ever bought for it, also not by a mistaken ``retry``."""
 RESTORED = "restored"
-"""It came out of a backup, and nobody here knows what became of it since. Its letters and refunds wait, too.
-
-It lies on top of any other hold, which stands again when this one is let go.
-"""
+"""It came out of a backup, and nobody here knows what became of it since. Its letters and refunds wait, too."""
+_HEIGHT = {RESTORED: 3, CANCELLED: 2, OPERATOR: 1}
+"""Which hold lies on which, and is let go first: what a person said on what the bank did, a restore on everything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,33 +43,45 @@ class Hold:
     at: str
     """ISO 8601."""
     before: Hold | None = None
-    """What held it when it was restored, or has held it since."""
+    """What lies below it, and holds the order once this is let go."""
 
     @property
     def kinds(self) -> set[str]:
         """Every kind of hold that lies on the order."""
-        return {self.kind} | (self.before.kinds if self.before else set())
+        return {one.kind for one in self.layers}
+
+    @property
+    def layers(self) -> tuple[Hold, ...]:
+        """This hold and all that lie below it."""
+        return (self, *(self.before.layers if self.before else ()))
 
 
 def hold(home: Path, held: Hold) -> bool:
     """The order stands still, and a power cut cannot undo it; False when it did before, for just this reason.
 
-    What was refunded stays so.
+    What held it for another reason does so still, and stands again when this is let go. What was refunded stays so.
     """
     with _changing(home):
-        before = find_hold(home, held.stream_id)
-        restored = before if before is not None and before.kind == RESTORED else None
-        under = restored.before if restored else before
-        if held.kind == RESTORED:
-            if restored is not None:
-                return False
-            held = replace(held, before=before)
-        elif under is not None and under.kind in {held.kind, REFUNDED}:
+        found = find_hold(home, held.stream_id)
+        kinds = found.kinds if found else set()
+        if held.kind in kinds or (REFUNDED in kinds and held.kind != RESTORED):
             return False
-        elif restored is not None:
-            held = replace(restored, before=held)
-        write_durably(_path(home, held.stream_id), json.dumps(asdict(held), indent=1).encode())
+        laid = _laid(held, found)
+        write_durably(_path(home, held.stream_id), json.dumps(asdict(laid), indent=1).encode())
         return True
+
+
+def _laid(held: Hold, found: Hold | None) -> Hold:
+    """The new hold in its place among those that were found."""
+    if found is None:
+        return held
+    if held.kind == REFUNDED and found.kind != RESTORED:
+        return held  # nothing that lay there matters any more
+    if held.kind == CANCELLED and found.kind == OPERATOR:
+        return replace(held, before=found.before)  # the operator has decided
+    if _HEIGHT.get(found.kind, 0) > _HEIGHT.get(held.kind, 0):
+        return replace(found, before=_laid(held, found.before))
+    return replace(held, before=found)
 
 
 def let_go(home: Path, stream_id: str) -> Hold | None:

@@ -13,7 +13,9 @@ from downstream.holds import (
     CANCELLED,
     DISPUTED,
     OPERATOR,
+    PART_REFUNDED,
     REFUNDED,
+    RESTORED,
     Hold,
     check_not_held,
     find_hold,
@@ -58,6 +60,44 @@ def test_what_was_refunded_stays_so(home: Path, later: str) -> None:
 
     assert not hold(home, a_hold(later))
     assert find_hold(home, "test") == a_hold(REFUNDED)
+
+
+@pytest.mark.parametrize("by_the_bank", [DISPUTED, PART_REFUNDED])
+@pytest.mark.parametrize("is_operator_first", [True, False])
+def test_release_lets_go_of_what_the_operator_said_and_not_of_what_the_bank_did(
+    home: Path, by_the_bank: str, *, is_operator_first: bool
+) -> None:
+    kinds = [OPERATOR, by_the_bank] if is_operator_first else [by_the_bank, OPERATOR]
+    assert [hold(home, a_hold(kind)) for kind in (*kinds, *kinds)] == [True, True, False, False]
+
+    let_go(home, "test")
+
+    assert find_hold(home, "test") == a_hold(by_the_bank)
+
+
+def test_cancelling_takes_the_place_of_the_operators_hold_and_a_dispute_stays_below(home: Path) -> None:
+    for kind in (OPERATOR, CANCELLED, DISPUTED):
+        assert hold(home, a_hold(kind))
+
+    held = let_go(home, "test")
+
+    assert held is not None
+    assert held.kind == CANCELLED
+    assert find_hold(home, "test") == a_hold(DISPUTED)
+
+
+def test_each_hold_has_its_place_below_a_restore(home: Path) -> None:
+    for kind in (RESTORED, DISPUTED, PART_REFUNDED, OPERATOR):
+        assert hold(home, a_hold(kind))
+    found = find_hold(home, "test")
+    assert found is not None
+    assert [one.kind for one in found.layers] == [RESTORED, OPERATOR, PART_REFUNDED, DISPUTED]
+
+    assert hold(home, a_hold(REFUNDED))
+
+    found = find_hold(home, "test")
+    assert found is not None
+    assert [one.kind for one in found.layers] == [RESTORED, REFUNDED]
 
 
 def test_a_hold_that_somebody_spoilt_still_holds(home: Path) -> None:

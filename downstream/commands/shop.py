@@ -150,7 +150,8 @@ def hold(home: Path, stream_id: str, reason: str) -> None:
 def release(home: Path, stream_id: str, delivered: str | None) -> None:
     """Let a held order go on, whoever held it: hold, a refund or a dispute at Stripe, a restore.
 
-    What came out of a backup is let go first; what lay on the order besides is shown, and stands until the next call.
+    Where several do, one is let go: a restore first, then what the operator said, then what the bank did. What is left
+    is shown, and stands until the next call.
     """
     require_installation(home)
     from downstream.shop.cancel import note_delivered

@@ -10,7 +10,7 @@ from downstream.alerts import told
 from downstream.domain.errors import PersonDecides
 from downstream.domain.payment import EventKind, Forged, PaymentEvent
 from downstream.files import private_folder, write_durably
-from downstream.holds import DISPUTED, PART_REFUNDED, REFUNDED, RESTORED, Hold, find_hold, hold
+from downstream.holds import DISPUTED, PART_REFUNDED, REFUNDED, Hold, find_hold, hold
 from downstream.locks import Lock
 from downstream.shop import errands
 from downstream.shop.fulfil import fulfil, stream_of_payment
@@ -222,8 +222,8 @@ def _stop(shop: Shop, held: Hold, fingerprint: str, sentence: str) -> None:
 def _is_why(shop: Shop, held: Hold) -> bool:
     """It stands still for just this; not, say, because we gave the money back ourselves."""
     found = find_hold(shop.home, held.stream_id)
-    found = found.before if found is not None and found.kind == RESTORED else found
-    return found is not None and (found.kind, found.reason) == (held.kind, held.reason)
+    layers = found.layers if found is not None else ()
+    return (held.kind, held.reason) in {(one.kind, one.reason) for one in layers}
 
 
 def _at(shop: Shop) -> str:
