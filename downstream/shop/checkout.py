@@ -9,7 +9,7 @@ from downstream.domain.errors import Misconfigured
 from downstream.domain.order import Checkout, Typed
 from downstream.domain.payment import CheckoutRequest
 from downstream.shop.agreements import consents
-from downstream.shop.drafts import still_open
+from downstream.shop.drafts import Closed, still_open
 from downstream.shop.fulfil import place_demo
 from downstream.shop.watch import watch
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from downstream.domain.order import Order
+    from downstream.domain.payment import CheckoutSession
     from downstream.domain.ports import Payments
     from downstream.shop.shop import Shop
 
@@ -29,11 +30,12 @@ WORTH_REUSING = timedelta(minutes=10)
 def go_to_pay(shop: Shop, order: Order) -> str:
     """What the draft says now is what a payment will buy; returns where to send the customer.
 
-    An open payment page of this order is used again, so that there is only one to pay at. In a demo the order is a job
-    at once, and its status page is returned. The caller has checked what is typed.
+    An open payment page of this order is used again, so that there is only one to pay at. Where the customer has
+    finished at one, the words of then stand. In a demo the order is a job at once, and its status page is returned. The
+    caller has checked what is typed.
 
     Raises:
-        Closed: the order is a job already.
+        Closed: the order is a job already, or its payment is under way.
         TryAgain: the payment service does not answer; nothing was charged.
     """
     with shop.orders.changing(order.stream_id):
@@ -44,8 +46,12 @@ def go_to_pay(shop: Shop, order: Order) -> str:
         if shop.payments is None:
             place_demo(shop, offered, typed)
             return status_path(offered)
+        looked_at = _look_at_open_pages(shop, shop.payments, current, now)
+        if any(session.status == "complete" for session in looked_at):
+            raise Closed(f"the payment of {order.stream_id} is under way")  # the webhook is on its way
         shop.orders.save(offered)
-        return _payment_page(shop, shop.payments, offered, now)
+        still_payable = (session.address for session in looked_at if session.status == "open")
+        return next(still_payable, "") or _open(shop, shop.payments, offered, now)
 
 
 def status_path(order: Order) -> str:
@@ -53,19 +59,15 @@ def status_path(order: Order) -> str:
     return f"/orders/{order.secret}"
 
 
-def _payment_page(shop: Shop, payments: Payments, order: Order, now: datetime) -> str:
-    for checkout in order.checkouts:
-        if checkout.ended:
-            continue
-        if _still_fits(shop, checkout, now):
-            session = payments.session(checkout.session_id)
-        else:
-            session = payments.close_checkout(checkout.session_id)
-        if session.status == "open":
-            return session.address
-        if session.status == "complete":
-            return shop.settings.public_url + status_path(order)  # it is paid; the webhook is on its way
-    return _open(shop, payments, order, now)
+def _look_at_open_pages(shop: Shop, payments: Payments, order: Order, now: datetime) -> list[CheckoutSession]:
+    """The order's payment pages that we were not told the end of, as they are now; those that do not fit are closed."""
+    return [
+        payments.session(checkout.session_id)
+        if _still_fits(shop, checkout, now)
+        else payments.close_checkout(checkout.session_id)
+        for checkout in order.checkouts
+        if not checkout.ended
+    ]
 
 
 def _still_fits(shop: Shop, checkout: Checkout, now: datetime) -> bool:

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 class Closed(PersonDecides):
-    """The order is a job already: its words stand."""
+    """The order is a job already, or its payment is under way: its words stand."""
 
 
 def keep(shop: Shop, order: Order, typed: Typed) -> Order:
     """What was typed is on the disk.
 
     Raises:
-        Closed: the order is a job already.
+        Closed: the order is a job already, or its payment is under way.
     """
     with shop.orders.changing(order.stream_id):
         now = shop.clock()
@@ -32,9 +32,11 @@ def still_open(shop: Shop, order: Order) -> Order:
     """The order as it is on the disk now, to be changed by who is ``changing`` it.
 
     Raises:
-        Closed: it is a job already, or was given up.
+        Closed: it is a job already, its payment is under way, or it was given up.
     """
     current = shop.orders.read(order.stream_id)
     if current is None or current.ordered_at is not None:
         raise Closed(f"{order.stream_id} is ordered already")
+    if any(checkout.ended == "pending" for checkout in current.checkouts):
+        raise Closed(f"the payment of {order.stream_id} is under way")
     return current

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flask import Flask, Response, make_response, render_template, request
+from flask import Flask, Response, make_response, render_template, request, url_for
 from jinja2 import StrictUndefined
 from werkzeug.exceptions import HTTPException, InternalServerError, ServiceUnavailable
 
@@ -142,11 +142,16 @@ def _add_errors(app: Flask, shop: Shop) -> None:
 def _error_page(error: HTTPException) -> Response:
     code = error.code or 500
     headline, sentence = _WORDS.get(code, _OTHERWISE)
-    response = make_response(render_template("message.html", headline=headline, sentence=sentence), code)
+    response = make_response(_message(headline, sentence), code)
     for name, value in error.get_headers():
         if name not in {"Content-Type", "Content-Length", "Location"}:
             response.headers[name] = value
     return response
+
+
+def _message(headline: str, sentence: str) -> str:
+    leads_to = {"address": url_for("start"), "leads_to": "To the beginning"}
+    return render_template("message.html", headline=headline, sentence=sentence, **leads_to)
 
 
 def _plain(text: str, status: int = 200) -> Response:

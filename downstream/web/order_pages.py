@@ -135,9 +135,23 @@ class OrderPages:
             self._log("web.not_kept", error)
             return self._page(typed, order, notice=NOT_KEPT["full"], status=503, wait_seconds=300)
         except Closed:
-            return redirect(url_for("draft", secret=order.secret if order else ""), 303)
+            return self._closed(order)
         self._remember(kept, response)
         return response
+
+    def _closed(self, order: Order | None) -> AnyResponse:
+        """The order's words stand: what was sent came too late, and is still in the browser that sent it."""
+        page = render_template(
+            "message.html",
+            headline="This order is already on its way",
+            sentence=(
+                "It was paid for, or its payment is being confirmed, so it stays as it was when you went to pay. What "
+                "you sent just now was not taken, and nothing more was charged."
+            ),
+            address=url_for("order", secret=order.secret) if order else url_for("start"),
+            leads_to="See how it is doing",
+        )
+        return make_response(page, 409)
 
     def _uploaded(self) -> str | None:
         """The text of the file that was handed in; None when there was none."""

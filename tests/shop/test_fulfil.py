@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from fakes.service import Fault
 
 from downstream.domain.errors import TryAgain
 from downstream.domain.story import Story
@@ -20,6 +21,8 @@ from downstream.shop.standing import Stage, standing
 
 if TYPE_CHECKING:
     from conftest import Counter  # the shop's
+
+    from downstream.domain.order import Order, Typed
 
 EMAIL = "reader.of.tales@customer.example"
 
@@ -66,6 +69,74 @@ def test_a_paid_order_cannot_be_changed_or_paid_again(counter: Counter) -> None:
         keep(counter.shop, order, order.typed or order.offered)  # type: ignore[arg-type]
     with pytest.raises(Closed):
         go_to_pay(counter.shop, order)
+
+
+def test_an_order_whose_payment_is_under_way_cannot_be_changed_or_paid_again(counter: Counter) -> None:
+    order, session = counter.at_checkout()
+    counter.stripe.pay(session, method="delayed")
+    counter.tell_all()
+
+    with pytest.raises(Closed):
+        keep(counter.shop, order, other_words(order))
+    with pytest.raises(Closed):
+        go_to_pay(counter.shop, order)
+
+    assert len(counter.stripe.sessions) == 1
+    counter.stripe.settle(session)
+    counter.tell_all()
+    assert title_of(counter, order.stream_id) == "The harbour"
+
+
+def test_words_typed_while_the_news_of_a_payment_is_late_are_not_what_was_bought(counter: Counter) -> None:
+    order, session = counter.at_checkout()
+    counter.stripe.pay(session)
+    keep(counter.shop, order, other_words(order))
+
+    with pytest.raises(Closed):
+        go_to_pay(counter.shop, order)
+
+    assert len(counter.stripe.sessions) == 1
+    counter.tell_all()
+    assert counter.jobs() == {"pending": [order.stream_id]}
+    assert title_of(counter, order.stream_id) == "The harbour"
+
+
+def test_a_page_that_could_not_be_looked_at_changes_nothing_about_what_it_buys(counter: Counter) -> None:
+    order, session = counter.at_checkout()
+    keep(counter.shop, order, other_words(order))
+    counter.stripe.fail_next(Fault.status(503), operations={"GetCheckoutSessionsSession"}, times=100)
+
+    with pytest.raises(TryAgain):
+        go_to_pay(counter.shop, order)
+
+    counter.stripe.pay(session)
+    counter.tell_all()
+    assert title_of(counter, order.stream_id) == "The harbour"
+
+
+def test_after_a_bank_did_not_pay_the_order_can_be_changed_and_paid_again(counter: Counter) -> None:
+    order, session = counter.at_checkout()
+    counter.stripe.pay(session, method="delayed")
+    counter.stripe.settle(session, succeeded=False)
+    counter.tell_all()
+
+    keep(counter.shop, order, other_words(order))
+    go_to_pay(counter.shop, order)
+
+    counter.stripe.pay(counter.order(order).checkouts[-1].session_id)
+    counter.tell_all()
+    assert title_of(counter, order.stream_id) == "Other words"
+
+
+def other_words(order: Order) -> Typed:
+    """What somebody types who thinks again."""
+    assert order.typed is not None
+    return order.typed.model_copy(update={"title": "Other words"})
+
+
+def title_of(counter: Counter, stream_id: str) -> str:
+    """What was bought is called so."""
+    return Story.model_validate_json((counter.home / "streams" / stream_id / "input.json").read_bytes()).title
 
 
 def test_going_to_pay_again_uses_the_same_page(counter: Counter) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
@@ -136,8 +137,9 @@ def test_what_is_sent_after_the_order_was_placed_changes_nothing(demo: Any, fill
 
     answer = demo.post(f"/drafts/{secret}", filled | {"title": "Another", "then": "pay"})
 
-    assert answer.status_code == 303
-    assert requests.get(demo.address + answer.headers["Location"], timeout=10).url == f"{demo.address}/orders/{secret}"
+    assert answer.status_code == 409
+    assert "already on its way" in answer.text
+    assert f'href="/orders/{secret}"' in answer.text
     assert len(demo.shop.queue.names(State.PENDING)) == 1
 
 
@@ -326,6 +328,25 @@ def test_before_the_webhook_has_come_the_status_page_waits_for_it(
     assert "waiting for the confirmation of your payment" in before.text
     assert "Your order is in" in after.text
     assert '<meta http-equiv="refresh" content="20">' in after.text
+
+
+def test_what_is_sent_before_the_webhook_has_come_leads_to_the_status_page_and_changes_nothing(
+    serve_shop: ServeShop, till: Any, filled: Form
+) -> None:
+    shop = serve_shop(till)
+    shop.post("/", filled | {"then": "pay"})
+    ((session_id, request),) = till.opened.items()
+    secret = request.success_url.rpartition("/")[2]
+    till.paid.add(session_id)
+
+    answer = shop.post(f"/drafts/{secret}", filled | {"title": "Another", "then": "pay"})
+    till.tell(session_id)
+
+    assert answer.status_code == 409
+    assert f'href="/orders/{secret}"' in answer.text
+    (path,) = shop.shop.home.glob("streams/*/input.json")
+    assert json.loads(path.read_bytes())["title"] == "The Selfish Giant"
+    assert len(till.opened) == 1
 
 
 def test_a_draft_that_was_never_offered_has_no_status_page(demo: Any, filled: Form) -> None:
