@@ -23,7 +23,7 @@ from downstream.shop.standing import Stage, standing
 from downstream.web.form import MOST_CHARACTERS, counted, language_of, problems, read_form, words_of
 from downstream.web.guards import Doing, is_secure
 from downstream.web.language import LANGUAGES
-from downstream.web.upload import Unusable, text_of
+from downstream.web.upload import MAX_UPLOAD_BYTES, Unusable, text_of
 from downstream.web.words import moment, price_words
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ class OrderPages:
     def _uploaded(self) -> str | None:
         """The text of the file that was handed in; None when there was none."""
         file = request.files.get("file")
-        data = file.read() if file else b""
+        data = file.read(MAX_UPLOAD_BYTES + 1) if file else b""  # enough to know that it is too large
         if file is None or not (file.filename or data):
             return None
         self._door.visitors.count(Doing.UPLOAD)
@@ -237,6 +237,7 @@ class OrderPages:
             languages=_offered(typed.language),
             agreements=WORDINGS,
             most=MOST_CHARACTERS,
+            most_bytes=MAX_UPLOAD_BYTES,
             least_words=MIN_WORDS,
             most_words=MAX_WORDS,
             draft_days=DRAFT_DAYS,

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
-MAX_BODY_BYTES = 6_000_000
+MAX_BODY_BYTES = 12_000_000
+"""More than anything that is taken, so that the shop's own page says what is too large; a body waits in a file."""
 MAX_HEADER_BYTES = 16_384
 MAX_CONNECTIONS = 200
 THREADS = 16
@@ -40,7 +41,7 @@ GRACE_SECONDS = 10.0
 """How long requests under way may take to finish once the server was asked to end."""
 
 _LINGER_SECONDS = 5.0
-_LINGER_BYTES = 2 * MAX_BODY_BYTES
+_LINGER_BYTES = MAX_BODY_BYTES + 3_000_000
 _NEWCOMERS = MAX_CONNECTIONS // 10
 _OWN_SOCKETS = 2  # waitress counts the listening socket and its wake-up pipe as connections
 

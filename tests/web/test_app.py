@@ -645,10 +645,20 @@ def test_coming_from_another_site_is_welcome(demo: Any) -> None:
 
 
 def test_what_is_too_large_is_refused(demo: Any, filled: Form) -> None:
-    answer = demo.post("/", filled, files={"file": ("story.txt", b"x" * 5_960_000)})
+    answer = demo.post("/", filled, files={"file": ("story.txt", b"x" * 11_960_000)})
 
     assert answer.status_code == 413
     assert "too much at once" in answer.text
+
+
+@pytest.mark.parametrize("size_bytes", [5_000_001, 6_500_000, 11_900_000])
+def test_beside_a_file_that_is_too_large_everything_typed_stays(demo: Any, filled: Form, size_bytes: int) -> None:
+    answer = demo.post("/", filled, files={"file": ("story.txt", b"x" * size_bytes)})
+
+    assert answer.status_code == 422
+    assert "This file is too large (5 MB at most)" in answer.text
+    assert "How happy we are here!" in answer.text
+    assert "The giant has a red beard." in answer.text
 
 
 def test_a_form_of_a_thousand_parts_is_refused(demo: Any) -> None:

@@ -354,6 +354,31 @@ def test_the_text_of_a_file_is_shown_before_it_is_ordered(
     expect(page.get_by_role("heading", name="Your order is in")).to_be_visible()
 
 
+def test_a_file_that_is_too_large_is_told_beside_its_field_and_never_sent(
+    demo: Any, visit: Visit, filled: Form, tmp_path: Path
+) -> None:
+    large = tmp_path / "story.txt"
+    large.write_bytes(b"x" * 5_000_001)
+    page = visit()
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url) if request.resource_type == "document" else None)
+    page.goto(demo.address)
+    fill(page, filled)
+    page.locator("#file").set_input_files(large)
+
+    expect(page.get_by_text("This file is too large (5 MB at most)")).to_be_visible()
+    expect(page.locator("#file")).to_have_attribute("aria-invalid", "true")
+    page.get_by_role("button", name="Make my demo page").click()
+    expect(page.locator("#file")).to_be_focused()
+    assert len(sent) == 1
+    assert shown(page) == typed_of(filled)
+
+    page.locator("#file").set_input_files([])
+    expect(page.get_by_text("This file is too large")).to_be_hidden()
+    page.get_by_role("button", name="Make my demo page").click()
+    expect(page.get_by_role("heading", name="Your order is in")).to_be_visible()
+
+
 # --- length and language ---------------------------------------------------------------------------------------
 
 TEXTS = {

@@ -7,6 +7,7 @@ const form = document.getElementById("order");
 if (form) {
   countWords(form);
   findLanguage(form);
+  holdBackLargeFiles(form);
   keepWhatIsTyped(form);
 }
 
@@ -75,6 +76,26 @@ function findLanguage({ elements: { text, language } }) {
   });
   text.addEventListener("input", ask);
   language.addEventListener("change", () => (language.value ? use(language.value) : ask()));
+}
+
+/* ---- The file --------------------------------------------------------------------------------------------------- */
+
+/** Says at once that a file is too large, and sends nothing while one is chosen. */
+function holdBackLargeFiles({ elements: { file } }) {
+  const said = document.getElementById("file-large");
+  const most = Number(file.dataset.most);
+  const isLarge = () => [...file.files].some(({ size }) => size > most);
+  file.addEventListener("change", () => {
+    said.textContent = isLarge() ? `This file is too large (${most / 1e6} MB at most); please paste the text instead.` : "";
+    said.hidden = !isLarge();
+    file.ariaInvalid = isLarge() ? "true" : null;
+  });
+  form.addEventListener("submit", (event) => {
+    if (!isLarge()) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    file.focus();
+  });
 }
 
 /* ---- What was typed and not sent -------------------------------------------------------------------------------- */
