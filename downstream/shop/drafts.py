@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from downstream.domain.errors import PersonDecides
+from downstream.shop.orders import MOST_DRAFTS, TooManyDrafts
 
 if TYPE_CHECKING:
     from downstream.domain.order import Order, Typed
@@ -13,6 +14,23 @@ if TYPE_CHECKING:
 
 class Closed(PersonDecides):
     """The order is a job already, or its payment is under way: its words stand."""
+
+
+def begin(shop: Shop, typed: Typed) -> Order:
+    """A new draft is on the disk; when there is no room for it the operator was told.
+
+    Raises:
+        TooManyDrafts: there are too many already.
+    """
+    try:
+        return shop.orders.begin(typed, shop.clock())
+    except TooManyDrafts:
+        shop.tell(
+            "drafts_full",
+            f"the shop is closed to new customers: it holds {MOST_DRAFTS:,} drafts, and takes no more. Is somebody "
+            "filling the form by program? See: downstream doctor",
+        )
+        raise
 
 
 def keep(shop: Shop, order: Order, typed: Typed) -> Order:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from flask import abort, request
-from limits import RateLimitItemPerHour
+from limits import RateLimitItemPerDay, RateLimitItemPerHour
 from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
 from werkzeug.exceptions import TooManyRequests
@@ -33,6 +33,7 @@ class Doing(Enum):
     """What one visitor may do only so often."""
 
     BEGIN = RateLimitItemPerHour(20, namespace="begin")
+    BEGIN_TODAY = RateLimitItemPerDay(30, namespace="begin_today")
     SAVE = RateLimitItemPerHour(120, namespace="save")
     UPLOAD = RateLimitItemPerHour(30, namespace="upload")
     GUESS = RateLimitItemPerHour(60, namespace="guess")

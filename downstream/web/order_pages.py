@@ -16,7 +16,7 @@ from downstream.domain.story import MAX_WORDS, MIN_WORDS
 from downstream.log import where
 from downstream.shop.agreements import WORDINGS
 from downstream.shop.checkout import go_to_pay
-from downstream.shop.drafts import Closed, keep
+from downstream.shop.drafts import Closed, begin, keep
 from downstream.shop.orders import DRAFT_DAYS, TooManyDrafts
 from downstream.shop.promise import promised_by
 from downstream.shop.standing import Stage, standing
@@ -163,10 +163,12 @@ class OrderPages:
         return text_of(file.filename or "", data)
 
     def _keep(self, order: Order | None, typed: Typed) -> Order:
-        self._door.visitors.count(Doing.BEGIN if order is None else Doing.SAVE)
         if order is not None:
+            self._door.visitors.count(Doing.SAVE)
             return keep(self._shop, order, typed)
-        begun = self._shop.orders.begin(typed, self._shop.clock())
+        self._door.visitors.count(Doing.BEGIN)
+        self._door.visitors.count(Doing.BEGIN_TODAY)
+        begun = begin(self._shop, typed)
         self._shop.log.info("order.drafted", stream=begun.stream_id)
         return begun
 

@@ -300,6 +300,31 @@ def test_the_limit_is_each_visitors_own(demo: Any, filled: Form) -> None:
     assert demo.post("/", filled, headers={"X-Forwarded-For": "203.0.113.7"}).status_code == 303
 
 
+def test_a_day_has_a_limit_of_its_own(demo: Any, filled: Form, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guards.Doing.BEGIN.value, "amount", 1000)
+    for _ in range(guards.Doing.BEGIN_TODAY.value.amount):
+        demo.begin(filled)
+
+    answer = demo.post("/", filled)
+
+    assert answer.status_code == 429
+    assert int(answer.headers["Retry-After"]) <= 24 * 3600
+    assert demo.post("/", filled, headers={"X-Forwarded-For": "203.0.113.7"}).status_code == 303
+
+
+def test_a_shop_that_is_full_of_drafts_says_so_to_its_operator(
+    demo: Any, filled: Form, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(demo.shop, "tell", lambda fingerprint, _: told.append(fingerprint))
+    monkeypatch.setattr("downstream.shop.orders.MOST_DRAFTS", 2)
+    answers = [demo.post("/", filled) for _ in range(3)]
+
+    assert [answer.status_code for answer in answers] == [303, 303, 503]
+    assert told == ["drafts_full"]
+    assert "How happy we are here!" in answers[-1].text
+
+
 def test_somebody_who_guesses_is_soon_told_nothing_at_all(demo: Any, filled: Form) -> None:
     secret = demo.begin(filled)
     for number in range(guards.Doing.GUESS.value.amount):
