@@ -23,6 +23,7 @@ _MEMORY = Path("/dev/shm")  # noqa: S108 - below it everything lies in a folder 
 LASTING = (
     "backup",
     "cautious",
+    "failed.",
     "healthcheck",
     "held_orders",
     "hold.",
@@ -47,13 +48,18 @@ def is_news(home: Path, fingerprint: str, now: datetime) -> bool:
     """
     for path in _places(home):
         with suppress(OSError), _locked(path):
-            told_at = _all(home).get(fingerprint)
-            if told_at is not None and timedelta(0) <= now - told_at < REMIND_AFTER:
+            if is_known(home, fingerprint, now):
                 return False
             recent = {name: at for name, at in _load(path).items() if abs(now - at) < FORGET_AFTER}
             _save(path, {**recent, fingerprint: now})
             return True
     return True
+
+
+def is_known(home: Path, fingerprint: str, now: datetime) -> bool:
+    """The operator was told of ``fingerprint`` within the last day, and it is not over."""
+    told_at = _all(home).get(fingerprint)
+    return told_at is not None and timedelta(0) <= now - told_at < REMIND_AFTER
 
 
 def is_over(home: Path, fingerprint: str) -> bool:

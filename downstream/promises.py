@@ -99,11 +99,11 @@ def tell(home: Path, settings: Settings, now: datetime, say: Callable[[str], Non
     news = [promise for promise in found if is_news(home, _fingerprint(promise, now), now)]
     if news:
         others = [promise.stream_id for promise in news[1:]]
-        say(f"{news[0].sentence(now)}{_and(others)}. See: downstream explain {news[0].stream_id}")
+        say(f"{news[0].sentence(now)}{and_others(others)}. See: downstream explain {news[0].stream_id}")
     over = [name for name in told(home, PREFIX) if name not in current and is_over(home, name)]
     endangered_still = {promise.stream_id for promise in found}
     if ended := sorted({name.rpartition(".")[2] for name in over} - endangered_still):
-        say(f"all clear: the promise to {ended[0]} is in no danger any more{_and(ended[1:])}")
+        say(f"all clear: the promise to {ended[0]} is in no danger any more{and_others(ended[1:])}")
 
 
 def _promised(home: Path, job: Job) -> datetime | None:
@@ -148,7 +148,7 @@ def _minutes(span: timedelta) -> int:
     return round(span.total_seconds() / 60)
 
 
-def _and(names: list[str]) -> str:
+def and_others(names: list[str]) -> str:
     """The other orders of which the same is to be said."""
     if not names:
         return ""

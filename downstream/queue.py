@@ -79,6 +79,8 @@ class SetAside:
 
     path: Path
     reason: str
+    stream_id: str = ""
+    """The order that failed, where it is one."""
 
 
 class _Place(NamedTuple):
@@ -450,7 +452,7 @@ def _recovered(claim: Claim, now: datetime) -> Claim | None:
     )
     failure = Failure(kind="recoveries", reason=reason, at=now)
     claim.advance(job.evolve(failure=failure), State.FAILED, at=now, who="process", reason=reason)
-    claim.queue.set_aside.append(SetAside(claim.queue.path(State.FAILED, job.stream_id), reason))
+    claim.queue.set_aside.append(SetAside(claim.queue.path(State.FAILED, job.stream_id), reason, job.stream_id))
     return None
 
 

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from downstream.healthcheck import Watched
 
 LOOK_AT_PROMISES_SECONDS = 600
+LOOK_AT_FAILURES_SECONDS = 600
 _LASTING_TROUBLE = ("reconcile", "stopped.review.", "promise.broken.")
 """Alarms of which a watcher elsewhere must hear as long as they stand: this run may go well all the same."""
 _MAY_BE_OVER = {
@@ -133,6 +134,7 @@ def _process(home: Path, watched: Watched) -> NoReturn:
     require_running(home)
     _tend_shop(home)
     _look_at_promises(home)
+    _look_at_failures(home)
     watched.has_trouble = bool(told(home, *_LASTING_TROUBLE))
     queue = Queue(home)
     is_idle = queue.is_empty("pending") and queue.is_empty("processing")
@@ -160,6 +162,26 @@ def _look_at_promises(home: Path) -> None:
         stamps.done_now(stamp)
     except Exception as error:  # noqa: BLE001 - who watches the work must not stop it; on a full disk every tick looks
         open_log(home, "processor").error("promises.not_looked_at", **where(error))
+
+
+def _look_at_failures(home: Path) -> None:
+    """The operator knows which orders wait for a decision. Looked at when their folder changed, and now and then."""
+    stamp, queue = home / "jobs" / ".failures", Queue(home)
+    is_due = stamps.is_due(stamp, LOOK_AT_FAILURES_SECONDS)
+    if not is_due and queue.folder("failed").stat().st_mtime_ns < stamp.stat().st_mtime_ns:
+        return
+    if queue.is_empty("failed") and not told(home, "failed."):
+        return
+    from downstream import failures
+    from downstream.log import open_log, where
+
+    stage_settings(home)
+    try:
+        stamps.done_now(stamp)  # before the look: what changes meanwhile is looked at next time
+        failures.look(home, now(), partial(tell, home))
+    except Exception as error:  # noqa: BLE001 - who watches the work must not stop it
+        stamp.unlink(missing_ok=True)
+        open_log(home, "processor").error("failures.not_looked_at", **where(error))
 
 
 def _tend_shop(home: Path) -> None:
@@ -193,6 +215,7 @@ def _tend_shop(home: Path) -> None:
 
 def _review(home: Path, decided: tuple[str, Verdict] | None, *, ask: bool, rebuy: bool) -> NoReturn:
     require_running(home)
+    _look_at_failures(home)
     is_idle = decided is None and Queue(home).is_empty("review")
     if is_idle and not told(home, *_MAY_BE_OVER["review"]):
         end(ExitCode.NOTHING_TO_DO, "no page waits for review")

@@ -121,9 +121,7 @@ def _place(shop: Shop, order: Order, session: CheckoutSession, found_by: str, re
     if placed:
         shop.log.info("order.placed", stream=order.stream_id, paid=True, found_by=found_by, wrong=reason)
     if placed and reason:
-        shop.tell(
-            f"payment.{session.session_id}", f"{order.stream_id}: {reason}. See: downstream show {order.stream_id}"
-        )
+        shop.tell(f"failed.{order.stream_id}", f"{order.stream_id}: {reason}. See: downstream show {order.stream_id}")
     return placed
 
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
+from downstream import failures
 from downstream.alerts import is_news, is_over, told
 from downstream.domain.errors import (
     LONGEST_PUT_OFF_SECONDS,
@@ -211,6 +212,8 @@ class Context:
             aside = self.queue.set_aside.pop()
             self.log.error("file.set_aside", file=aside.path.name, reason=aside.reason)
             self.tell(f"{aside.path.relative_to(self.home)} was set aside: {aside.reason}")
+            if aside.stream_id:
+                failures.note_told(self.home, aside.stream_id, self.clock())
             self.outcome.failed.append(aside.path.stem)
         for path in sorted(self.queue.newer):
             found = f"{path.relative_to(self.home)} was written by a later version of this program and is left as it is"
@@ -257,7 +260,9 @@ def fail(context: Context, claim: Claim, kind: str, reason: str) -> None:
     claim.advance(job.evolve(failure=failure), State.FAILED, at=now, who=context.stage, reason=reason)
     context.log.error("job.failed", stream=job.stream_id, kind=kind, reason=reason)
     context.outcome.failed.append(job.stream_id)
-    context.tell(f"{job.stream_id} failed: {reason}. See: downstream show {job.stream_id}")
+    context.tell(failures.sentence(claim.job))
+    if failures.is_unresolved(context.home, claim.job):
+        failures.note_told(context.home, job.stream_id, now)
 
 
 def _fail_unexpected(context: Context, claim: Claim, error: Exception) -> None:

@@ -78,6 +78,7 @@ def _next(context: Context, turn: threading.Lock) -> Claim | None:
         return None
     with turn:
         claim = context.queue.claim_next(live=context.suppliers.live is not None, now=context.clock())
+        context.report_set_aside()  # at once: a run may be killed before its end
         if claim is not None:
             context.begin()
         return claim

@@ -363,7 +363,7 @@ def test_each_paid_session_is_one_job_however_it_is_told_and_however_often_the_s
     )
     assert {one.split(".")[1] for one in told(home, "disputed.")} == by_fate["disputed"]
     assert {one.split(".")[1] for one in told(home, "refunded.")} == by_fate["refunded"] | by_fate["refunded in part"]
-    assert len(told(home, "payment.")) == len(by_fate["another amount"])
+    assert len(told(home, "failed.")) == len(by_fate["another amount"])
 
     # What is kept of the events is enough to do it all again, and names nobody.
     kept = list(home.glob("logs/stripe/*/*.json"))
