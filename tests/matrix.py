@@ -52,13 +52,16 @@ MAIL_PASSWORD = "planted:p@ss/w%rd-4711"  # noqa: S105
 WRONG_KEY = "planted-wrong-key-4711"
 _PLAIN = (WRONG_KEY, GOOGLE_KEY, REPLICATE_TOKEN, VERCEL_TOKEN, ANTHROPIC_KEY, MAIL_PASSWORD)
 SECRETS = (
-    *_PLAIN,
-    quote(MAIL_PASSWORD, safe=""),
-    *(base64.b64encode(secret.encode()).decode().rstrip("=") for secret in _PLAIN),
-    base64.b64encode(f"\0downstream\0{MAIL_PASSWORD}".encode()).decode().rstrip("="),
+    *(secret[:10] for secret in _PLAIN),
+    quote(MAIL_PASSWORD, safe="")[:10],
+    *(base64.b64encode(secret.encode()).decode()[:12] for secret in _PLAIN),
+    base64.b64encode(f"\0downstream\0{MAIL_PASSWORD}".encode()).decode()[:24],
 )
-"""Every form in which a secret could be met."""
-PRIVATE = (CUSTOMER, SENTENCE, TITLE)
+"""How every form in which a secret could be met begins: a part of one is too much as well."""
+OPENING = STORY.partition(".")[0]
+PROMPTS = ("Harbour view number", "slow move number")
+"""In what the models are asked for, which was made from the story."""
+PRIVATE = (CUSTOMER, SENTENCE, TITLE, OPENING, *PROMPTS)
 """What is the customer's own."""
 ECHO = f"Rejected, see {' '.join(_PLAIN)} and {CUSTOMER}: {TITLE}. {SENTENCE}"
 """What a talkative service says."""
@@ -390,7 +393,7 @@ def leaks(row: Row) -> list[str]:
     found += [f"{path.relative_to(row.home)}: {CUSTOMER}" for path in pages if _seen(path, (CUSTOMER,))]
     for letter in row.alerts:
         whole = letter.raw.decode("utf-8", "replace") + content_of(letter) + str(letter.message["Subject"])
-        found += [f"alert: {word}" for word in (*SECRETS, *PRIVATE) if word in whole]
+        found += [f"alert: {word}" for word in seen_in(whole, (*SECRETS, *PRIVATE))]
     return found
 
 
@@ -399,9 +402,13 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _seen(path: Path, words: tuple[str, ...]) -> list[str]:
-    data = path.read_bytes()
-    shown = [word for word in words if word.encode() in data or json.dumps(word)[1:-1].encode() in data]
-    return [word for word in shown if word]
+    return seen_in(path.read_bytes().decode("utf-8", "replace"), words)
+
+
+def seen_in(text: str, words: Sequence[str]) -> list[str]:
+    """Those of ``words`` that stand in ``text``, in capitals or not, plain or as in JSON."""
+    small = text.lower()
+    return [word for word in words if word.lower() in small or json.dumps(word)[1:-1].lower() in small]
 
 
 def told_too_much(row: Row) -> list[str]:
@@ -411,8 +418,9 @@ def told_too_much(row: Row) -> list[str]:
     for service in (row.services.gemini, row.services.replicate, row.services.vercel):
         for call in service.calls:
             headers = [value for name, value in call.request.headers.items() if name != own[service.name]]
-            whole = " ".join([call.request.path, call.request.query, *headers]).encode() + call.request.body
-            found += [f"{call.operation}: {word}" for word in (*SECRETS, CUSTOMER) if word.encode() in whole]
+            body = call.request.body.decode("utf-8", "replace")
+            whole = " ".join([call.request.path, call.request.query, *headers, body])
+            found += [f"{call.operation}: {word}" for word in seen_in(whole, (*SECRETS, CUSTOMER))]
     return found
 
 

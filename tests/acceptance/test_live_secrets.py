@@ -20,19 +20,24 @@ from matrix import (
     CUSTOMER,
     GOOGLE_KEY,
     MAIL_PASSWORD,
+    OPENING,
     ORDER,
     PRIVATE,
+    PROMPTS,
     REPLICATE_TOKEN,
     SECRETS,
     SENTENCE,
     Row,
     claude_answers,
     leaks,
+    seen_in,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from matrix import Point
 
     OpenRow = Callable[..., Row]
 
@@ -51,6 +56,10 @@ if TYPE_CHECKING:
         (f"jobs/pending/{ORDER}.json", REPLICATE_TOKEN),
         (f"streams/{ORDER}/receipts.jsonl", json.dumps({"reason": GOOGLE_KEY})),
         (f"streams/{ORDER}/page/index.html", CUSTOMER),
+        ("logs/processor.log", f"asked with {GOOGLE_KEY[:10]}..."),
+        ("logs/processor.log", json.dumps({"reason": REPLICATE_TOKEN.upper()})),
+        ("logs/processor.log", f"story: {OPENING}"),
+        ("logs/processor.log", f"asked for {PROMPTS[0].lower()} 2"),
         ("../output.txt", SENTENCE),
     ],
 )
@@ -106,6 +115,37 @@ def test_a_crash_that_nobody_foresaw_is_told_by_its_place(
     assert re.search(r"a fault in the program: RuntimeError at .*<string>:\d broken", ended.stderr)
 
 
+@pytest.mark.parametrize(
+    ("at", "stage", "module", "function"),
+    [
+        ("pending", "process", "providers.claude", "_Claude._run"),
+        ("before clips", "process", "providers.minimax.wire", "Replicate.create"),
+        ("before clips", "process", "providers.minimax.clips", "download"),
+        ("in review", "review", "providers.vercel.hosting", "VercelHosting.publish"),
+        ("in review", "review", "providers.vercel.wire", "Vercel._send"),
+    ],
+    ids=["claude", "buying a clip", "fetching a clip", "publishing", "a call of Vercel"],
+)
+def test_a_crash_inside_a_service_is_told_by_its_place(
+    open_row: OpenRow, at: Point, stage: str, module: str, function: str, tmp_path: Path
+) -> None:
+    claude = FakeClaude(tmp_path / "command")
+    claude.answer(*claude_answers())
+    settings = {"DIRECTOR": "claude", "CLAUDE_COMMAND": str(claude.command)} if at == "pending" else {}
+    row = open_row(at, **settings)
+    script = CRASH.format(module=module, function=function, words=f"{CUSTOMER} {SENTENCE}")
+    command = [sys.executable, "-c", script, "--home", str(row.home), stage]
+
+    ended = subprocess.run(command, capture_output=True, text=True, env=row.environment(), timeout=120, check=False)
+
+    row.output.write_text(ended.stdout + ended.stderr)
+    assert (ended.returncode, ended.stdout, row.where()) == (4, "", "failed")
+    kind, reason = row.failure()
+    assert kind == "unexpected"
+    assert re.fullmatch(r"a fault in the program: RuntimeError at .*<string>:\d broken", reason)
+    assert reason in ended.stderr
+
+
 # --- what others see -----------------------------------------------------------------------------------------------
 
 SPY = """\
@@ -132,7 +172,7 @@ def test_nobody_on_the_machine_reads_a_secret_or_the_story_in_the_list_of_proces
     lines = seen.read_text(errors="replace")
     assert f"-m downstream --home {row.home} process" in lines
     assert "--json-schema" in lines
-    assert [word for word in (*SECRETS, *PRIVATE) if word in lines] == []
+    assert seen_in(lines, (*SECRETS, *PRIVATE)) == []
 
 
 def test_what_the_operator_is_shown_holds_no_secret_and_nothing_of_the_customers(open_row: OpenRow) -> None:
