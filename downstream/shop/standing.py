@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from downstream.domain.job import GIVEN_UP, State, What
-from downstream.holds import find_hold, is_restored
+from downstream.holds import CANCELLED, find_hold, is_restored
 from downstream.queue import StillWritten, Unreadable
 from downstream.workspace import Workspace
 
@@ -37,7 +37,9 @@ class Stage(StrEnum):
     DELAYED = "delayed"
     """A person looks at it, or its promised time has passed."""
     WITHDRAWN = "withdrawn"
-    """Given up; the money goes back."""
+    """Given up; what was paid goes back."""
+    CANCELLED = "cancelled"
+    """Given up from here; nothing is decided about the money."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +57,11 @@ class Standing:
     """Nothing has been started yet."""
     is_demo: bool = False
     """Nobody paid for it."""
+    is_free: bool = False
+    """Nothing had to be paid for it: a demo, or a voucher."""
 
 
+_GIVEN_UP = frozenset({Stage.WITHDRAWN, Stage.CANCELLED})
 _SEGMENT = re.compile(r"[0-9]{2}(\.[a-z0-9]+)?\Z")
 """A segment's file or folder; the cast sheet and what is being written are none."""
 
@@ -69,16 +74,17 @@ def standing(shop: Shop, order: Order) -> Standing:
     state, job = _job(shop, order.stream_id)
     workspace = Workspace(shop.home, order.stream_id)
     stage = _stage(shop, order, state, job, workspace)
-    done, total = (0, 0) if stage is Stage.WITHDRAWN else _pieces(workspace)
+    done, total = (0, 0) if stage in _GIVEN_UP else _pieces(workspace)
     is_untouched = not is_begun(workspace) and not is_restored(shop.home, order.stream_id)
     return Standing(
         stage,
         done=done,
         total=total,
         promised_by=order.promised_by,
-        address=_address(shop, job) if stage is not Stage.WITHDRAWN else "",
+        address=_address(shop, job) if stage not in _GIVEN_UP else "",
         may_withdraw=state is State.PENDING and stage in {Stage.PAID, Stage.DELAYED} and is_untouched,
         is_demo=order.paid is None,
+        is_free=order.paid is None or not order.paid.amount_minor,
     )
 
 
@@ -111,7 +117,8 @@ def _stage(shop: Shop, order: Order, state: State | None, job: Job | None, works
     if state is State.COMPLETED and not kinds & GIVEN_UP:
         return Stage.READY
     if kinds & GIVEN_UP and state in {None, State.PENDING, State.PROCESSING, State.REVIEW, State.FAILED}:
-        return Stage.WITHDRAWN
+        goes_back = (kinds & GIVEN_UP) - {CANCELLED} or (job is not None and job.refunded_minor > 0)
+        return Stage.WITHDRAWN if goes_back else Stage.CANCELLED
     is_late = order.promised_by is not None and shop.clock() > order.promised_by
     if state is State.COMPLETED:
         return Stage.READY

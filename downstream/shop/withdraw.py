@@ -40,10 +40,9 @@ def withdraw(shop: Shop, order: Order) -> None:
             if is_begun(Workspace(shop.home, stream_id)) or is_restored(shop.home, stream_id):
                 raise TooLate(f"{stream_id} is begun")
             now = shop.clock()
-            if order.paid is not None:
-                errands.put(
-                    shop.home, stream_id, errands.REFUND, now
-                )  # before the move: the money must not be forgotten
+            if order.paid is not None and order.paid.payment_intent and order.paid.amount_minor:
+                # Before the move: the money must not be forgotten.
+                errands.put(shop.home, stream_id, errands.REFUND, now)
             failure = Failure(kind="withdrawn", reason=REASON, step="shop", at=now)
             job = claim.job.evolve(failure=failure).noting(What.WITHDRAWN, at=now, who="customer")
             claim.advance(job, State.FAILED, at=now, who="customer", reason=REASON)

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
     from downstream.shop.standing import Standing
 
-OVER = frozenset({Stage.READY, Stage.WITHDRAWN})
+OVER = frozenset({Stage.READY, Stage.WITHDRAWN, Stage.CANCELLED})
 """The page does not move any more."""
-_OFF_THE_WAY = frozenset({Stage.DELAYED, Stage.WITHDRAWN})
+_OFF_THE_WAY = frozenset({Stage.DELAYED, Stage.WITHDRAWN, Stage.CANCELLED})
 
 _SAID = {
     Stage.DRAFT: (
@@ -47,10 +47,15 @@ _SAID = {
         ),
     ),
     Stage.WITHDRAWN: ("This order was withdrawn", "The money goes back the way it came; banks take a few days for it."),
+    Stage.CANCELLED: (
+        "This order was given up",
+        "Nothing more will be made for it. If you have a question about it or your payment, answer any of our letters.",
+    ),
 }
-_SAID_OF_A_DEMO = {
-    Stage.READY: "Open it and scroll: the pictures move with your reading.",
+_SAID_OF_A_DEMO = {Stage.READY: "Open it and scroll: the pictures move with your reading."}
+_SAID_WHERE_NOTHING_WAS_PAID = {
     Stage.WITHDRAWN: "Nothing was paid, and nothing will be made.",
+    Stage.CANCELLED: "Nothing was paid, and nothing more will be made.",
 }
 _STEPS = ("Paid", "In production", "In review", "Ready")
 _STEPS_OF_A_DEMO = ("Ordered", *_STEPS[1:])
@@ -89,6 +94,8 @@ def status_of(standing: Standing, now: datetime, timezone: str) -> Status:
     """The page for an order that stands there."""
     stage = standing.stage
     headline, sentence = _SAID[stage]
+    if standing.is_free:
+        sentence = _SAID_WHERE_NOTHING_WAS_PAID.get(stage, sentence)
     counts = stage is Stage.IN_PRODUCTION and standing.total > 0
     promised = standing.promised_by if stage not in OVER | {Stage.DELAYED} else None
     return Status(

@@ -39,6 +39,7 @@ class StatusPages:
             secret=secret,
             is_late="late" in request.args,
             is_demo=standing_now.is_demo,
+            is_free=standing_now.is_free,
         )
 
     def standing(self, secret: str) -> Response:

@@ -17,18 +17,21 @@ from downstream.domain.job import Job
 from downstream.holds import DISPUTED, PART_REFUNDED, REFUNDED, find_hold
 from downstream.shop import counter as errand_counter
 from downstream.shop import errands
-from downstream.shop.cancel import release
+from downstream.shop.cancel import cancel, release
 from downstream.shop.events import replay
 from downstream.shop.reconcile import reconcile
 from downstream.shop.refund import account, refund
 from downstream.shop.standing import Stage, standing
 from downstream.shop.withdraw import TooLate, withdraw
+from downstream.web.status import status_of
 
 if TYPE_CHECKING:
     from conftest import Counter  # the shop's
 
     from downstream.domain.order import Order
     from downstream.shop.shop import Shop
+
+NOW = datetime.now(UTC)
 
 
 def paid(counter: Counter) -> tuple[Order, str]:
@@ -310,6 +313,34 @@ def test_a_withdrawal_gives_the_order_up_and_the_money_back_by_itself(counter: C
         "Your money is on its way back: 49.00 EUR"
     ]
     assert not standing(counter.shop, order).may_withdraw
+
+
+def test_a_voucher_is_withdrawn_without_a_word_about_money(counter: Counter) -> None:
+    order, session = counter.at_checkout()
+    counter.stripe.pay(session, amount=0)
+    counter.tell_all()
+    errand_counter.work_off(counter.shop)
+
+    withdraw(counter.shop, counter.order(order))
+    errand_counter.work_off(counter.shop)
+
+    now = standing(counter.shop, counter.order(order))
+    assert (now.stage, now.is_free) == (Stage.WITHDRAWN, True)
+    assert "Nothing was paid" in status_of(now, NOW, "UTC").sentence
+    assert counter.told == []
+    assert not list((counter.home / "jobs" / ".errands").iterdir())
+
+
+def test_an_order_that_was_given_up_from_here_promises_no_money(counter: Counter) -> None:
+    order, _ = paid(counter)
+
+    cancel(counter.shop.queue, order.stream_id, "the services refuse it", NOW)
+
+    assert standing(counter.shop, order).stage is Stage.CANCELLED
+    assert "goes back" not in status_of(standing(counter.shop, order), NOW, "UTC").sentence
+    refund(counter.shop, order.stream_id)
+    errand_counter.work_off(counter.shop)
+    assert standing(counter.shop, order).stage is Stage.WITHDRAWN
 
 
 def test_nobody_withdraws_once_work_has_begun(counter: Counter) -> None:
