@@ -55,4 +55,14 @@ def look(home: Path, now: datetime, say: Callable[[str], None]) -> None:
     waiting = {PREFIX + job.stream_id for job in jobs}
     over = [name for name in told(home, PREFIX) if name not in waiting and is_over(home, name)]
     if ended := sorted(name.removeprefix(PREFIX) for name in over):
-        say(f"all clear: {ended[0]} waits in jobs/failed no longer{and_others(ended[1:])}")
+        say(_all_clear(ended))
+
+
+def decided(home: Path, stream_id: str, say: Callable[[str], None]) -> None:
+    """Somebody has just sent the order on; who was told of it hears that at once, and the next look is silent."""
+    if is_over(home, PREFIX + stream_id):
+        say(_all_clear([stream_id]))
+
+
+def _all_clear(stream_ids: list[str]) -> str:
+    return f"all clear: {stream_ids[0]} waits in jobs/failed no longer{and_others(stream_ids[1:])}"

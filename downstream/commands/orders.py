@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from downstream.commands.common import end, estimated, now, require_running, run_stage, settings_of
+from downstream.commands.common import end, estimated, mail_operator, now, require_running, run_stage, settings_of
+from downstream.domain.errors import Misconfigured
 from downstream.exit_codes import ExitCode
 from downstream.installation import require_installation
 from downstream.queue import Queue
@@ -193,6 +194,7 @@ def retry(home: Path, stream_id: str, step: str | None, segment: int | None, cle
     if segment is not None and step not in {"keyframes", "clips", "frames"}:
         raise click.UsageError("--segment goes with --from keyframes, clips or frames")
     require_installation(home)
+    from downstream import failures
     from downstream.retry import retry as run
 
     segment_id = f"{segment:02d}" if segment else None
@@ -201,6 +203,9 @@ def retry(home: Path, stream_id: str, step: str | None, segment: int | None, cle
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     click.echo(f"{stream_id} waits in jobs/pending; downstream process takes it up")
+    with suppress(Misconfigured):
+        settings = settings_of(home)
+        failures.decided(home, stream_id, lambda sentence: mail_operator(home, settings, [sentence]))
 
 
 @click.command()
