@@ -142,7 +142,10 @@ class _Exchange(BaseHTTPRequestHandler):
 
     def _request(self) -> Request:
         address = urlsplit(self.path)
-        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        length = int(self.headers.get("content-length", 0))
+        body = self.rfile.read(length)
+        if len(body) < length:  # its client was killed over it: half a request is none
+            raise ConnectionAbortedError
         headers = {name.lower(): value for name, value in self.headers.items()}
         return Request(self.command, unquote(address.path), address.query, headers, body)
 

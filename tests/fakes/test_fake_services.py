@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 from threading import Barrier, Event, Thread
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -26,7 +28,7 @@ BODY = {"contents": [{"parts": [{"text": "Scene 3"}]}]}
 
 
 def ask(gemini: FakeGemini) -> httpx.Response:
-    return httpx.post(gemini.base_url + WRITER, json=BODY, headers={"x-goog-api-key": gemini.key}, timeout=5)
+    return httpx.post(gemini.base_url + WRITER, json=BODY, headers={"x-goog-api-key": gemini.key}, timeout=30)
 
 
 def test_listeners_hear_of_a_call_three_times_after_it_was_billed() -> None:
@@ -69,6 +71,17 @@ def test_a_fake_that_breaks_its_own_contract_fails_the_test() -> None:
     with pytest.raises(AssertionError, match="is not of type 'string'"), FakeGemini() as gemini:  # noqa: PT012
         gemini.handlers["getModel_v1"] = lambda call: gemini._model(call).__class__.of_json(200, {"name": 7})
         httpx.get(f"{gemini.base_url}/v1/models/x", headers={"x-goog-api-key": gemini.key})
+
+
+def test_half_a_request_is_none() -> None:
+    with FakeGemini() as gemini:
+        address = urlsplit(gemini.base_url)
+        head = f"POST {WRITER} HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n"
+        with socket.create_connection((address.hostname or "", address.port or 0)) as client:
+            client.sendall(head.encode() + b"{")
+            client.shutdown(socket.SHUT_WR)
+            assert client.recv(1) == b""
+        assert (gemini.calls, gemini.violations, gemini.bill) == ([], [], [])
 
 
 def test_a_client_that_keeps_waiting_does_not_keep_a_fake_from_stopping() -> None:
