@@ -1,103 +1,101 @@
 """Killed before and after every receipt, every line of the ledger and every request: one page, one mail, one bill.
 
-The moments are found by watching a clean run. Segments are alike, so of their moments those of the first and the last
-are taken; with KILL_AT=every in the environment all are, which takes twice as long.
+The moments are found by watching clean runs from three points of an order's way on, and compared with what those runs
+left behind: a line of the books or a call that is paid for and is no moment fails the test. Every moment is taken but
+those of requests that are free and change nothing when they are repeated (uploads, polls, visits): of these the first
+few of a kind. With KILL_AT=every in the environment they are all taken as well.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import re
-import subprocess
-import sys
+import shutil
 from collections import Counter
-from contextlib import ExitStack
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
 from zlib import crc32
 
+import httpx
 import pytest
-from fakes.gemini import FakeGemini
-from fakes.replicate import FakeReplicate
-from fakes.services import Services
-from live import Shop
+from matrix import (
+    BEFORE_CLIPS,
+    IN_REVIEW,
+    JUDGED,
+    ORDER,
+    TALE,
+    WANTED,
+    Begun,
+    Point,
+    Program,
+    Row,
+    attempts_of,
+    leaks,
+    row_at,
+    services,
+    told_too_much,
+    wrong_books,
+)
 
-from downstream.installation import lay_out
+from downstream.site.read import read_marker, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-TINY = {"CLIP_WIDTH": "112", "CLIP_HEIGHT": "62", "CLIP_SECONDS": "0.5", "SEGMENTS_AT_ONCE": "1"}
 FREE_REPEATS = 2
-"""Of requests that are free and harmless (uploads, polls, visits) the first few of a kind are enough."""
+"""Of requests that are free and harmless the first few of a kind are enough."""
+OUTSIDE = {"gemini", "minimax", "vercel", "smtp"}
+"""What the receipts call the services."""
+AT_ONCE = {"downstream.providers.minimax.clips:MinimaxClips.settle_seconds": 0.5}
+"""The service lists a prediction as soon as it was made."""
 MOST_RUNS = 8
 PARTS = 4
 """Tests that share the moments out among them, so that they can be run side by side."""
 
 
-def small_services() -> Services:
-    """The services, as quick as they can be."""
-    return Services(
-        gemini=FakeGemini(picture_size=(112, 63)),
-        replicate=FakeReplicate(clip_size=(112, 62), clip_seconds=0.5, clip_frames_per_second=12, smallest_side=60),
-    )
+class Stretch(NamedTuple):
+    """A part of an order's way: the stage that goes it, what was billed before it, and the moment it ends at."""
+
+    stage: str
+    begun: Counter[str]
+    ends_at: str | None = None
 
 
-@dataclass
+STRETCHES: dict[Point, Stretch] = {
+    "pending": Stretch("process", Counter(), JUDGED),
+    "before clips": Stretch("process", BEFORE_CLIPS),
+    "in review": Stretch("review", IN_REVIEW),
+}
+"""The whole way, so that what lies behind an order need not be gone again for each moment."""
+
+
 class Bench:
-    """A loaded program, and the services it works against."""
+    """Where orders are killed and finished, each with services of its own."""
 
-    folder: Path
-    services: Services
-    program: subprocess.Popen[str]
+    def __init__(self, folder: Path, program: Program, begun: dict[str, Begun]) -> None:
+        self._folder = folder
+        self._program = program
+        self._begun = begun
 
-    @classmethod
-    def at(cls, folder: Path, stack: ExitStack) -> Self:
-        """A bench that is cleared when ``stack`` ends."""
-        services = stack.enter_context(small_services())
-        command = [sys.executable, str(Path(__file__).parent.parent / "killed_run.py")]
-        program = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        stack.enter_context(program)
-        assert program.stdin
-        stack.callback(program.stdin.close)
-        return cls(folder, services, program)
+    @contextmanager
+    def order(self, at: Point) -> Iterator[Row]:
+        """An order that has come to ``at``; it is cleared away when the context ends."""
+        with services() as found:
+            yield row_at(at, self._folder / "home", self._program, self._begun, found)
+        shutil.rmtree(self._folder)
+        self._folder.mkdir()
 
-    def shop(self, name: str) -> Shop:
-        """A new installation with one paid order."""
-        home = self.folder / name
-        lay_out(home, today=datetime.now(UTC).date(), program="downstream")
-        shop = Shop(home, self.services, TINY)
-        shop.order(name)
-        return shop
-
-    def run(self, shop: Shop, stage: str, kill_at: str | None = None) -> dict[str, Any]:
-        """One run of a stage."""
-        order = {
-            "arguments": ["--home", str(shop.home), stage],
-            "environment": shop.environment(),
-            "kill_at": kill_at,
-            "output": str(shop.home / "output.txt"),
-        }
-        assert self.program.stdin
-        assert self.program.stdout
-        self.program.stdin.write(json.dumps(order) + "\n")
-        self.program.stdin.flush()
-        ended: dict[str, Any] = json.loads(self.program.stdout.readline())
-        return ended
-
-    def finish(self, shop: Shop, name: str) -> list[str]:
-        """Runs both stages, as cron would, until the order is completed."""
-        ends = []
-        for _ in range(MOST_RUNS):
-            for stage in ("process", "review"):
-                if shop.where(name) == "completed":
-                    return ends
-                shop.put_off(name)
-                ends.append(f"{stage} {self.run(shop, stage)['code']}")
-        return ends
+    def moments(self, at: Point) -> list[str]:
+        """What is met on the stretch from ``at``. Nothing that the run left behind is missing among them."""
+        stretch = STRETCHES[at]
+        with self.order(at) as row:
+            before = lines_of(row)
+            arguments = ["--home", str(row.home), stretch.stage]
+            ended = self._program.ended(arguments, row.environment(), row.output, stretch.ends_at)
+            assert ended["code"] == (-9 if stretch.ends_at else 0), row.output.read_text()
+            chosen = worth_killing_at(ended["moments"])
+            assert_complete(row, chosen, lines_of(row) - before)
+        return chosen
 
 
 def is_free(moment: str) -> bool:
@@ -107,84 +105,135 @@ def is_free(moment: str) -> bool:
 
 
 def worth_killing_at(moments: list[str]) -> list[str]:
-    """Every moment once; of free requests the first few of a kind, and of segments the first and the last."""
+    """Every moment once; of free requests the first few of a kind."""
     every = os.environ.get("KILL_AT") == "every"
     return [
         moment
         for moment in dict.fromkeys(moments)
-        if not is_free(moment) or int(moment.rpartition("#")[2]) <= FREE_REPEATS
-        if every or not re.search(r"/0[2-4] #|predictions #[2-4]|generateContent #(?:[4-8])$", moment)
+        if every or not is_free(moment) or int(moment.rpartition("#")[2]) <= FREE_REPEATS
     ]
 
 
-def bill_of(services: Services) -> Counter[str]:
-    """What was billed: kind and how often."""
-    return Counter(f"{charge.service} {charge.what}" for charge in services.bill)
+def lines_of(row: Row) -> Counter[str]:
+    """The lines of the order's books, in the words of their moments."""
+    receipts = Counter(f"receipt {line['phase']} {line['call']}" for line in row.receipts())
+    return receipts + Counter(f"ledger {line['what']} {line['call']}" for line in row.ledger())
 
 
-def findings(bench: Bench, shop: Shop, name: str, bill: Counter[str], letters: int, wanted: Counter[str]) -> list[str]:
-    """What is wrong after an order was killed once and finished; ``bill`` is what it was billed."""
-    wrong = []
-    unknown = Counter(line["call"].partition("/")[0] for line in shop.receipts(name) if line["phase"] == "unknown")
-    if shop.where(name) != "completed":
-        return [f"the order lies in {shop.where(name)}: {shop.job(name).get('failure')}"]
-    extra = bill - wanted
-    if wanted - bill:
-        wrong.append(f"not billed: {wanted - bill}")
+def assert_complete(row: Row, moments: list[str], written: Counter[str]) -> None:
+    """Before and after each line that was ``written``, each call that is paid for and each letter lies a moment."""
+    met = row.services
+    called = {
+        ":generateContent": len(met.gemini.bill),
+        "/predictions": len(met.replicate.bill),
+        "POST /v1/files": min(FREE_REPEATS, len(met.replicate.calls_of("files.create"))),
+        "POST /v13/deployments": len(met.vercel.calls_of("createDeployment")),
+        "POST /v11/projects": len(met.vercel.calls_of("createProject")),
+        "POST /v2/files": min(FREE_REPEATS, len(met.vercel.calls_of("uploadFile"))),
+        "SMTP DATA": len(met.smtp.letters),
+    }
+    for when in ("before ", "after "):
+        kinds = Counter(each.removeprefix(when).rpartition(" #")[0] for each in moments if each.startswith(when))
+        assert Counter({kind: n for kind, n in kinds.items() if kind.startswith(("receipt ", "ledger "))}) == written
+        requests = {kind: n for kind, n in kinds.items() if kind.startswith(("POST ", "SMTP "))}
+        for words, count in called.items():
+            assert sum(n for kind, n in requests.items() if words in kind) >= count, words
+
+
+def findings(row: Row, begun: Counter[str]) -> list[str]:
+    """What is wrong after an order was killed once and finished; ``begun`` is what was billed before."""
+    if row.where() != "completed":
+        return [f"the order lies in {row.where()}: {row.job().get('failure')}"]
+    return [
+        *wrongly_billed(row, row.bill + begun),
+        *wrongly_delivered(row),
+        *wrong_books(row),
+        *(f"left open: {call}" for call in left_open(row)),
+        *(f"not settled: {call}" for call, what in unsettled(row).items() if what["reserved"] != what["settled"]),
+        *leaks(row),
+        *told_too_much(row),
+        *row.services.violations,
+    ]
+
+
+def unknown_attempts(row: Row) -> Counter[str]:
+    """The attempts of which nobody knows what came of them, by step."""
+    return Counter(line["call"].partition("/")[0] for line in row.receipts() if line["phase"] == "unknown")
+
+
+def left_open(row: Row) -> list[str]:
+    """The calls of services whose end is not written down. Our own work is free, and may be begun again."""
+    attempts = attempts_of(row, ORDER).values()
+    return [lines[0]["call"] for lines in attempts if len(lines) == 1 and lines[0]["provider"] in OUTSIDE]
+
+
+def unsettled(row: Row) -> dict[str, Counter[str]]:
+    """For each call how often it was reserved and settled in the ledger."""
+    calls: dict[str, Counter[str]] = {}
+    for line in row.ledger():
+        calls.setdefault(line["call"], Counter())[line["what"]] += 1
+    return calls
+
+
+def wrongly_billed(row: Row, bill: Counter[str]) -> Iterator[str]:
+    """What was paid for twice without being written down as unknown, or not at all."""
+    unknown = unknown_attempts(row)
+    extra = bill - WANTED
+    if WANTED - bill:
+        yield f"not billed: {WANTED - bill}"
     if extra.total() > min(1, unknown.total() - unknown["mail"]) or extra["replicate clip"]:
-        wrong.append(f"billed twice: {extra}, recorded as unknown: {unknown}")
-    if letters > 1 + unknown["mail"] or not letters:
-        wrong.append(f"{letters} letters, recorded as unknown: {unknown}")
-    spent = sum(line["cost_micros"] for line in shop.receipts(name) if "cost_micros" in line)
-    books: dict[tuple[str, int, str], int] = {}
-    for line in shop.ledger():
-        books[line["call"], line["attempt"], line["inputs"]] = line["micros"]
-    open_lines = Counter(line["what"] for line in shop.ledger())
-    if sum(books.values()) != spent or open_lines["reserved"] != open_lines["settled"]:
-        wrong.append(f"the ledger says {sum(books.values())}, the receipts say {spent}, lines {open_lines}")
-    job = shop.job(name)
-    told = Counter(entry["what"] for entry in job["history"])
+        yield f"billed twice: {extra}, recorded as unknown: {unknown}"
+
+
+def wrongly_delivered(row: Row) -> Iterator[str]:
+    """What is wrong with the page as a visitor sees it, the letters, and what the job tells of both."""
+    unknown = unknown_attempts(row)
+    if not 1 <= len(row.letters) <= 1 + unknown["mail"]:
+        yield f"{len(row.letters)} letters, recorded as unknown: {unknown}"
+    if len(row.services.vercel.deployments) != 1:
+        yield f"{len(row.services.vercel.deployments)} deployments"
+    history = row.job()["history"]
+    told = Counter(entry["what"] for entry in history)
     if (told["published"], told["verified"], told["mailed"]) != (1, 1, 1):
-        wrong.append(f"the history says {told}")
-    return wrong
+        yield f"the history says {told}"
+    for entry in history:
+        if entry["what"] == "published":
+            page = httpx.get(entry["evidence"]["address"], follow_redirects=True).content
+            if (read_marker(page), read_text(page)) != (ORDER, TALE):
+                yield f"visitors see the page of {read_marker(page)}, {len(read_text(page))} characters of text"
 
 
-def kill_and_finish(bench: Bench, moment: str, number: int, wanted: Counter[str]) -> list[str]:
+def kill_and_finish(bench: Bench, at: Point, moment: str) -> list[str]:
     """One order, killed at ``moment`` and then run plainly to its end; returns what was wrong."""
-    name = f"order-{number}"
-    shop = bench.shop(name)
-    billed, letters = bill_of(bench.services), len(bench.services.smtp.letters)
-    deployments = len(bench.services.vercel.deployments)
-    codes = [bench.run(shop, stage, moment)["code"] for stage in ("process", "review")]
-    ends = bench.finish(shop, name)
-    wrong = [] if -9 in codes else [f"was never reached, ended with {codes}"]
-    bill = bill_of(bench.services) - billed
-    wrong += findings(bench, shop, name, bill, len(bench.services.smtp.letters) - letters, wanted)
-    made = len(bench.services.vercel.deployments) - deployments
-    if made != 1:
-        wrong.append(f"{made} deployments")
-    return [f"{moment}: {one} (then {', '.join(ends)})" for one in wrong]
+    stage, begun, _ = STRETCHES[at]
+    with bench.order(at) as row:
+        ends = [row.tick(stage, kill_at=moment).code]
+        wrong = [] if ends == [-9] else ["was never reached"]
+        for each in ("process", "review") * (MOST_RUNS // 2):
+            if row.where() != "completed":
+                row.later()
+                ends.append(row.tick(each, patience=AT_ONCE).code)
+        wrong += findings(row, begun)
+    return [f"{at}, {moment}: {one} (ended {ends})" for one in wrong]
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
+def bench(tmp_path: Path, program: Program, begun: dict[str, Begun]) -> Bench:
     """A bench to kill and finish orders on."""
-    with ExitStack() as stack:
-        yield Bench.at(tmp_path, stack)
+    return Bench(tmp_path / "bench", program, begun)
 
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_killed_at_every_moment_an_order_is_paid_published_and_mailed_once(bench: Bench, part: int) -> None:
-    clean = bench.shop("order-0")
-    moments = [moment for stage in ("process", "review") for moment in bench.run(clean, stage)["moments"]]
-    wanted = bill_of(bench.services)
-    assert clean.where("order-0") == "completed", clean.home.joinpath("output.txt").read_text()
-    assert wanted == Counter({"gemini text": 4, "gemini keyframe": 6, "replicate clip": 5})
-    chosen = worth_killing_at(moments)
-    mine = [moment for moment in chosen if crc32(moment.encode()) % PARTS == part]
+    chosen = [(at, moment) for at in STRETCHES for moment in bench.moments(at)]
+    mine = [(at, moment) for at, moment in chosen if crc32(f"{at} {moment}".encode()) % PARTS == part]
 
-    found = [line for number, moment in enumerate(mine, 1) for line in kill_and_finish(bench, moment, number, wanted)]
+    found = [line for at, moment in mine for line in kill_and_finish(bench, at, moment)]
 
-    assert len(chosen) > 80
+    kinds = [moment for _, moment in chosen if moment.startswith("before ")]
+    assert sum("generateContent" in each for each in kinds) == WANTED["gemini text"] + WANTED["gemini keyframe"]
+    assert sum("predictions #" in each for each in kinds) == WANTED["replicate clip"]
+    for each in ("POST /v1/files", "POST /v13/deployments", "POST /v2/files", "SMTP DATA", "receipt ", "ledger "):
+        assert any(moment.startswith(f"before {each}") for moment in kinds), each
     assert mine
     assert found == []
