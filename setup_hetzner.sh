@@ -86,7 +86,8 @@ did=no
 
 # Runs a command that changes something; with --dry-run it is only shown.
 change() {
-    local shown=${*#quietly }
+    local shown="$*"
+    shown=${shown#quietly }
     did=yes
     if [ "$dry_run" = yes ]; then
         say '' 'would run' "${shown%% "$work"*}"
