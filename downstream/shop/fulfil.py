@@ -117,11 +117,11 @@ def _place(shop: Shop, order: Order, session: CheckoutSession, found_by: str, re
     )
     if reason:
         job = job.evolve(failure=Failure(kind="payment", reason=reason, step="payment", at=now))
+    if reason:  # before the job is there: whoever calls again after a crash finds it, and tells nobody
+        shop.tell(f"failed.{order.stream_id}", f"{order.stream_id}: {reason}. See: downstream show {order.stream_id}")
     placed = _enqueue(shop, job, State.FAILED if reason else State.PENDING)
     if placed:
         shop.log.info("order.placed", stream=order.stream_id, paid=True, found_by=found_by, wrong=reason)
-    if placed and reason:
-        shop.tell(f"failed.{order.stream_id}", f"{order.stream_id}: {reason}. See: downstream show {order.stream_id}")
     return placed
 
 
