@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from downstream.domain.errors import DownstreamError, PersonDecides, StopRun, TryAgain
 from downstream.domain.job import Failure, State, What
 from downstream.domain.money import Money
 from downstream.heartbeat import read_heartbeat
-from downstream.holds import is_restored
+from downstream.holds import REFUNDED, find_hold, is_restored
 from downstream.queue import Busy, NoSuchJob, StillWritten, Unreadable
 from downstream.shop import errands, letters
 from downstream.shop.checkout import status_path
+from downstream.shop.proofs import is_forgotten
 from downstream.shop.receipted import once, shop_receipts
 from downstream.shop.refund import refund
 
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from downstream.queue import Claim
     from downstream.shop.errands import Errand
     from downstream.shop.shop import Shop
+
+MOST_WAITS_FOR_A_JOB = 100
+"""About four days: Stripe tells of a payment again for three, and ``reconcile`` finds it until then."""
 
 
 def work_off(shop: Shop) -> int:
@@ -83,6 +88,9 @@ def _confirm(shop: Shop, errand: Errand) -> None:
     job, order = _job(shop, errand.stream_id), _order(shop, errand.stream_id)
     if job is None:
         raise TryAgain("its job is not there yet")
+    if _is_refunded(shop, errand.stream_id):
+        errands.wake(shop.home, errand.stream_id, errands.REFUNDED)  # it may have waited for the job
+        return
     status = shop.settings.public_url + status_path(order)
     title = order.offered.title if order.offered else errand.stream_id
     written = letters.confirmation(shop.settings, order, title, job.customer_email, status, shop.clock())
@@ -108,6 +116,9 @@ def _refund(shop: Shop, errand: Errand) -> None:
 def _refunded(shop: Shop, errand: Errand) -> None:
     amount = Money(str(errand.facts["currency"]), int(errand.facts["amount_minor"]))
     job = _note_refund(shop, errand.stream_id, amount)
+    if job is None and not is_forgotten(shop.home, errand.stream_id) and errand.tries < MOST_WAITS_FOR_A_JOB:
+        raise TryAgain("its payment is not told of yet")
+    errands.done(shop.home, replace(errand, kind=errands.CONFIRM))  # there is no order to confirm any more
     if job is not None and errand.facts.get("letter"):
         written = letters.refunded(shop.settings, errand.stream_id, job.customer_email, amount, shop.clock())
         _send(shop, errand.stream_id, "refunded", written, is_paid=True)
@@ -122,11 +133,14 @@ _UNLOCKED: dict[str, Callable[[Shop, Errand], None]] = {errands.REFUND: _refund}
 
 
 def _note_refund(shop: Shop, stream_id: str, amount: Money) -> Job | None:
-    """The job says that its money went back, and lies in ``failed`` unless it is delivered already."""
+    """The job, which says that its money went back, and lies in ``failed`` unless it is delivered already.
+
+    None when it was refunded before it is a job: its hold keeps it from ever being begun.
+    """
     try:
         claim = shop.queue.claim(stream_id, *State)
     except NoSuchJob:
-        return None  # refunded before it was a job: the hold keeps it from ever being made
+        return None
     with claim:
         job, now = claim.job, shop.clock()
         if job.refunded_minor < amount.amount_minor:
@@ -136,6 +150,11 @@ def _note_refund(shop: Shop, stream_id: str, amount: Money) -> Job | None:
         if claim.state in {State.PENDING, State.PROCESSING, State.REVIEW}:
             _to_failed(claim, job, shop)
         return job
+
+
+def _is_refunded(shop: Shop, stream_id: str) -> bool:
+    held = find_hold(shop.home, stream_id)
+    return held is not None and REFUNDED in held.kinds
 
 
 def _to_failed(claim: Claim, job: Job, shop: Shop) -> None:

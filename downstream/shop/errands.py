@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from downstream.files import private_folder, write_durably
@@ -81,6 +81,13 @@ def put_off(home: Path, errand: Errand, now: datetime) -> None:
     """It waits for a later try, twice as long each time."""
     wait = min(FIRST_WAIT * 2 ** min(errand.tries, 10), LONGEST_WAIT)
     _save(home, Errand(errand.stream_id, errand.kind, errand.facts, errand.tries + 1), now + wait)
+
+
+def wake(home: Path, stream_id: str, kind: str) -> None:
+    """The errand, if it waits, is due, also in a pass that has begun. Only who is ``changing`` the order may do it."""
+    waiting = find(home, stream_id, kind)
+    if waiting is not None:
+        _save(home, waiting, datetime.fromtimestamp(0, UTC))
 
 
 def done(home: Path, errand: Errand) -> None:

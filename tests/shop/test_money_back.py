@@ -19,6 +19,7 @@ from downstream.shop import counter as errand_counter
 from downstream.shop import errands
 from downstream.shop.cancel import cancel, release
 from downstream.shop.events import replay
+from downstream.shop.forget import forget
 from downstream.shop.reconcile import reconcile
 from downstream.shop.refund import account, refund
 from downstream.shop.standing import Stage, standing
@@ -293,6 +294,44 @@ def test_told_of_the_refund_before_the_payment_the_order_is_never_begun(counter:
     assert counter.shop.queue.claim_next(live=True, now=counter.shop.clock()) is None
     errand_counter.work_off(counter.shop)
 
+    assert kind_of_hold(counter, order) == REFUNDED
+
+
+def test_a_refund_heard_of_before_its_payment_is_noted_when_the_payment_is(counter: Counter) -> None:
+    order, session = counter.at_checkout()
+    counter.stripe.pay(session)
+    (payment,) = counter.stripe.events
+    counter.stripe.refund_by_hand(counter.stripe.sessions[session]["payment_intent"])
+    for event in counter.stripe.events:
+        if event is not payment:
+            counter.tell(event)
+    errand_counter.work_off(counter.shop)
+
+    counter.tell(payment)
+    errand_counter.work_off(counter.shop)
+
+    assert counter.jobs() == {"failed": [order.stream_id]}
+    history = counter.job(order.stream_id)["history"]
+    assert [entry["evidence"]["amount_minor"] for entry in history if entry["what"] == "refunded"] == [4900]
+    assert counter.smtp.letters == []
+    assert errands.is_empty(counter.home)
+    assert forget(counter.shop, order.stream_id, lambda: None).status == "done"
+
+
+def test_a_refund_whose_payment_nobody_ever_tells_of_is_not_waited_for_for_ever(counter: Counter) -> None:
+    order, session = counter.at_checkout()
+    counter.stripe.pay(session)
+    counter.stripe.refund_by_hand(counter.stripe.sessions[session]["payment_intent"])
+    for event in counter.stripe.events[1:]:
+        counter.tell(event)
+
+    for _ in range(errand_counter.MOST_WAITS_FOR_A_JOB):
+        errand_counter.work_off(counter.shop)
+        assert not errands.is_empty(counter.home)
+        soon(counter)
+    errand_counter.work_off(counter.shop)
+
+    assert errands.is_empty(counter.home)
     assert kind_of_hold(counter, order) == REFUNDED
 
 
