@@ -50,10 +50,7 @@ def keep(shop: Shop, event: PaymentEvent) -> None:
     """The event is on the disk without card data, names and addresses, to be carried out again by ``replay``."""
     path = _path(shop.home, event)
     if not path.exists():
-        folder = private_folder(path.parent)
-        with Lock.wait(folder / f".{event.event_id}.lock") as lock:
-            write_durably(path, json.dumps(event.kept, indent=1).encode())
-            lock.path.unlink(missing_ok=True)
+        _write(path, json.dumps(event.kept, indent=1).encode())
 
 
 def is_carried_out(shop: Shop, event: PaymentEvent) -> bool:
@@ -85,7 +82,7 @@ def carry_out(shop: Shop, event: PaymentEvent, found_by: str) -> bool:
         return _carry_out_session(shop, event.kind, event.session, found_by)
     if not is_carried_out(shop, event):
         _IN_MONEY[event.kind](shop, event)
-        write_durably(_mark_of(shop.home, event), b"")
+        _write(_mark_of(shop.home, event), b"")
     return False
 
 
@@ -267,6 +264,13 @@ def _path(home: Path, event: PaymentEvent) -> Path:
 
 def _mark_of(home: Path, event: PaymentEvent) -> Path:
     return _path(home, event).with_suffix(".done")
+
+
+def _write(path: Path, data: bytes) -> None:
+    """The file is on the disk, also when many are told the same at once."""
+    with Lock.wait(private_folder(path.parent) / f".{path.stem}.lock") as lock:
+        write_durably(path, data)
+        lock.path.unlink(missing_ok=True)
 
 
 def _kept(home: Path) -> list[Path]:
