@@ -15,7 +15,8 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from downstream.domain.job import Job, State
+from downstream.domain.job import Job
+from downstream.domain.state import State
 from downstream.files import write_durably
 from downstream.installation import lay_out
 from downstream.queue import Queue

@@ -17,8 +17,9 @@ from downstream import __version__
 from downstream.domain.errors import DownstreamError, Paused, StopRun, TryAgain
 from downstream.domain.troubles import is_machine_trouble
 from downstream.exit_codes import ExitCode
+from downstream.job_file import StillWritten, Unreadable
 from downstream.machine import machine_trouble
-from downstream.queue import Busy, NoSuchJob, StillWritten, Unreadable
+from downstream.queue import Busy, NoSuchJob
 
 _SECTIONS = {
     "What cron runs": ("stages", ("process", "review", "daily", "weekly", "monthly")),

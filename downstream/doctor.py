@@ -22,11 +22,11 @@ from downstream.backup.folder import last_backup
 from downstream.domain.errors import DownstreamError, Misconfigured, NoRoom, OnHold, PersonDecides
 from downstream.domain.money import Money
 from downstream.domain.prices import show_dollars
+from downstream.domain.state import State
 from downstream.guard import check_room
 from downstream.heartbeat import Pulse, read_heartbeat
 from downstream.overview import door, held, holds, money
 from downstream.prices import read_prices
-from downstream.queue import STATES
 from downstream.settings import Settings, read_environment, read_settings
 from downstream.shop import errands, watch
 from downstream.shop.orders import MOST_DRAFTS
@@ -112,7 +112,7 @@ def examine(home: Path, environment: Mapping[str, str], now: datetime, *, offlin
 
 def _rights(home: Path) -> Iterator[Finding]:
     """Customers' data and keys are their owner's alone."""
-    places = [home / name for name in (".env", "jobs", "streams", "logs", *(f"jobs/{state}" for state in STATES))]
+    places = [home / name for name in (".env", "jobs", "streams", "logs", *(f"jobs/{state}" for state in State))]
     wrong = False
     for path in places:
         if not path.exists():
@@ -131,7 +131,7 @@ def _rights(home: Path) -> Iterator[Finding]:
 
 def _one_file_system(home: Path) -> Finding:
     """A job moves by rename, which only works within one file system."""
-    folders = [home / "jobs" / state for state in STATES]
+    folders = [home / "jobs" / state for state in State]
     probe = f".doctor-{os.getpid()}"
     try:
         if len({path.stat().st_dev for path in [*folders, home / "streams"]}) > 1:

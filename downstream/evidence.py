@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from downstream.domain.errors import Misconfigured, PersonDecides
-from downstream.domain.job import Job, State, What
+from downstream.domain.job import Job, What
 from downstream.domain.names import is_stream_id
 from downstream.domain.order import Order
+from downstream.domain.state import UNDER_WAY, State
 from downstream.events_of import Logs
 from downstream.holds import Hold, find_hold
+from downstream.job_file import StillWritten, Unreadable
 from downstream.overview import recorded
-from downstream.queue import Queue, StillWritten, Unreadable
+from downstream.queue import Queue
 from downstream.settings import Settings, read_environment, read_settings
 from downstream.workspace import Workspace
 
@@ -95,7 +97,7 @@ class Case:
     @property
     def is_open(self) -> bool:
         """It is a job that is neither delivered nor given up."""
-        return self.state in {State.PENDING, State.PROCESSING, State.REVIEW}
+        return self.state in UNDER_WAY
 
     @property
     def last_move(self) -> Entry | None:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from downstream.domain.errors import DownstreamError
-from downstream.domain.job import State, What
+from downstream.domain.job import What
 from downstream.domain.money import Money
 from downstream.domain.prices import show_dollars
+from downstream.domain.state import State
 from downstream.events_of import last
 from downstream.evidence import Case, Sentence, UnknownOrder, read_case, resolve
 from downstream.heartbeat import Pulse, read_heartbeat

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from downstream.alerts import is_known, is_news, is_over, told
-from downstream.domain.job import GIVEN_UP, Job, State, What
+from downstream.domain.job import GIVEN_UP, Job, What
+from downstream.domain.state import State
 from downstream.holds import CANCELLED, REFUNDED, find_hold
 from downstream.promises import and_others
 from downstream.queue import Queue

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from downstream.alerts import is_news, is_over
 from downstream.domain.errors import Misconfigured, Paused
+from downstream.domain.state import UNDELIVERED
 from downstream.exit_codes import ExitCode
 from downstream.files import write_durably
 from downstream.queue import Queue
@@ -144,7 +145,7 @@ def is_set(home: Path) -> bool:
 def counts(home: Path) -> str:
     """What a ping carries: how many orders lie where, and nothing else."""
     queue = Queue(home)
-    return ", ".join(f"{len(queue.names(state))} {state}" for state in ("pending", "processing", "review", "failed"))
+    return ", ".join(f"{len(queue.names(state))} {state}" for state in UNDELIVERED)
 
 
 def ping(address: Secret, said: str, body: str) -> str:

@@ -9,9 +9,9 @@ import sys
 from typing import TYPE_CHECKING
 
 from downstream.domain.errors import Misconfigured
+from downstream.domain.state import State
 from downstream.files import PRIVATE_FOLDER, private_folder, write_durably
 from downstream.heartbeat import DEFAULT_RENEW_DAYS, write_heartbeat
-from downstream.queue import STATES
 
 if TYPE_CHECKING:
     from datetime import date
@@ -102,7 +102,7 @@ def crontab(home: str, program: str) -> str:
 
 def lay_out(home: Path, *, today: date, program: str) -> None:
     """``home`` is an installation; what was there already is left as it is."""
-    for name in ("triggers", *_PRIVATE, *(f"jobs/{state}" for state in STATES), "logs/reviews"):
+    for name in ("triggers", *_PRIVATE, *(f"jobs/{state}" for state in State), "logs/reviews"):
         private_folder(home / name)
     if not (home / "HEARTBEAT.md").exists():
         write_heartbeat(home, status="ACTIVE", renewed=today, renew_days=DEFAULT_RENEW_DAYS)
@@ -129,7 +129,7 @@ def require_installation(home: Path) -> None:
             f"runuser -u {_name(owner)} -- {sys.argv[0]} ..."
         )
     try:
-        for state in STATES:
+        for state in State:
             if not (home / "jobs" / state).is_dir():
                 private_folder(home / "jobs" / state)
         for name in _PRIVATE:

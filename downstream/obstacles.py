@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from downstream.alerts import standing_alarms
 from downstream.domain.errors import NoRoom
-from downstream.domain.job import State
+from downstream.domain.state import State
 from downstream.events_of import last
 from downstream.evidence import Case, Sentence
 from downstream.guard import check_room

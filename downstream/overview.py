@@ -15,25 +15,27 @@ from pydantic import ValidationError
 
 from downstream.alerts import standing_alarms
 from downstream.domain.errors import PersonDecides
-from downstream.domain.job import Job, State
 from downstream.domain.money import Money as Amount
 from downstream.domain.order import Order
 from downstream.domain.prices import show_dollars
 from downstream.domain.record import explain
+from downstream.domain.state import State
 from downstream.files import private_folder
 from downstream.guard import has_disk
 from downstream.heartbeat import Pulse, read_heartbeat
 from downstream.holds import REFUNDED, find_hold, held_orders
+from downstream.job_file import StillWritten, Unreadable
 from downstream.ledger import Caps, Ledger
 from downstream.limits import SharedGate
 from downstream.promises import endangered
-from downstream.queue import NoSuchJob, Queue, StillWritten, Unreadable, printable
+from downstream.queue import NoSuchJob, Queue, printable
 from downstream.receipts import Attempt, Phase, Receipts
 from downstream.workspace import Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from downstream.domain.job import Job
     from downstream.heartbeat import Heartbeat
     from downstream.holds import Hold
     from downstream.promises import Promise

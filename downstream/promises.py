@@ -12,10 +12,12 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from downstream.alerts import is_news, is_over, told
-from downstream.domain.job import Job, State
+from downstream.domain.job import Job
 from downstream.domain.promise import ONE_ORDER, SLACK, Danger, danger, still_needed
+from downstream.domain.state import State
 from downstream.holds import CANCELLED, DISPUTED, PART_REFUNDED, REFUNDED, find_hold
-from downstream.queue import Queue, StillWritten, Unreadable
+from downstream.job_file import StillWritten, Unreadable
+from downstream.queue import Queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

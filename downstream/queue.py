@@ -10,59 +10,38 @@ sees a job whose history says it has left, and lets it go where it was going.
 from __future__ import annotations
 
 import errno
-import json
 import os
-import stat
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from itertools import count
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Self
 
 from downstream.domain.errors import LONGEST_PUT_OFF_SECONDS
 from downstream.domain.names import is_stream_id
-from downstream.files import replace, sync_folder, write_durably
+from downstream.domain.state import State
+from downstream.files import sync_folder, write_durably
 from downstream.holds import find_hold
+from downstream.job_file import Newer, StillWritten, Unreadable, is_job_name, read_job
 from downstream.locks import Lock, is_held
+from downstream.turns import in_turn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
     from pathlib import Path
 
     from pydantic import JsonValue
 
-    from downstream.domain.job import Job, State
+    from downstream.domain.job import Job
+    from downstream.turns import Turn
 
-MAX_JOB_BYTES = 1_000_000
 MAX_RECOVERIES = 3
-HALF_WRITTEN_SECONDS = 600
-"""A file that breaks off in the middle is given this long after its last write before it is set aside."""
 LISTING_SECONDS = 30
 """How long a pass goes on with one listing of ``pending`` before it looks for earlier orders again."""
 
-STATES = ("pending", "processing", "review", "completed", "failed")
 _NOT_A_LOCK = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP})
 """How taking a lock fails where something else lies in its place; other errors are the machine's."""
-_NOT_A_JOB = frozenset({errno.ELOOP, errno.EACCES, errno.EPERM, errno.ENXIO, errno.ENODEV})
-"""How opening a file fails for a reason of its own."""
-
-
-class Unreadable(Exception):  # noqa: N818 - a finding about a file, not an error of the program
-    """A file in the five folders that is not a job; the text says why."""
-
-
-class StillWritten(Exception):  # noqa: N818
-    """A file that breaks off in the middle and was written to a moment ago."""
-
-    def __init__(
-        self, why: str = "its file breaks off in the middle; is it still being written? Try again in a moment"
-    ) -> None:
-        super().__init__(why)
-
-
-class Newer(StillWritten):
-    """A job that a later version of this program wrote: it is left as it lies."""
 
 
 class Busy(Exception):  # noqa: N818
@@ -83,18 +62,6 @@ class SetAside:
     """The order that failed, where it is one."""
 
 
-class _Place(NamedTuple):
-    """What the index of ``pending`` knows of a file without opening it."""
-
-    inode: int
-    changed_ns: int
-    """The file's ctime: writing into a file keeps its inode, and a new file may get the inode of an old one."""
-    is_unpaid: bool
-    due_by: float
-    not_before: float
-    needs_live: bool
-
-
 @dataclass
 class Queue:
     """The five folders below ``home``."""
@@ -104,38 +71,36 @@ class Queue:
     """What was moved out of the way since this object was made."""
     newer: set[Path] = field(default_factory=set)
     """What a later version of this program wrote, and was met since this object was made."""
-    _order: list[tuple[str, _Place]] = field(default_factory=list)
+    _order: list[tuple[str, Turn]] = field(default_factory=list)
     _listed_at: float = float("-inf")
 
     # --- looking -----------------------------------------------------------------------------------------------
 
-    def folder(self, state: State | str) -> Path:
+    def folder(self, state: State) -> Path:
         """``jobs/{state}``."""
-        return self.home / "jobs" / str(state)
+        return self.home / "jobs" / state
 
-    def path(self, state: State | str, stream_id: str) -> Path:
+    def path(self, state: State, stream_id: str) -> Path:
         """Where the job lies when it is in that state."""
         return self.folder(state) / f"{stream_id}.json"
 
-    def names(self, state: State | str) -> list[str]:
+    def names(self, state: State) -> list[str]:
         """The file names in a folder that want to be jobs, sorted; temporary names are not among them."""
         with os.scandir(self.folder(state)) as entries:
-            return sorted(entry.name for entry in entries if _is_job_name(entry.name))
+            return sorted(entry.name for entry in entries if is_job_name(entry.name))
 
-    def is_empty(self, state: State | str) -> bool:
+    def is_empty(self, state: State) -> bool:
         """No file in that folder wants to be a job."""
         with os.scandir(self.folder(state)) as entries:
-            return not any(_is_job_name(entry.name) for entry in entries)
+            return not any(is_job_name(entry.name) for entry in entries)
 
     def find(self, stream_id: str) -> State | None:
         """The folder a job lies in."""
-        from downstream.domain.job import State
-
         if not is_stream_id(stream_id):
             return None
         return next((state for state in State if os.path.lexists(self.path(state, stream_id))), None)
 
-    def read(self, state: State | str, name: str) -> Job:
+    def read(self, state: State, name: str) -> Job:
         """The job in file ``name`` of that folder.
 
         Raises:
@@ -143,9 +108,9 @@ class Queue:
             StillWritten: it breaks off in the middle and may not be finished.
             Unreadable: it is not a job.
         """
-        return _read_job(self.folder(state) / name)[0]
+        return read_job(self.folder(state) / name)[0]
 
-    def jobs(self, state: State | str, *, changed_since: datetime | None = None) -> Iterator[Job | Unreadable]:
+    def jobs(self, state: State, *, changed_since: datetime | None = None) -> Iterator[Job | Unreadable]:
         """The jobs in a folder, by name; what is not a job comes as the finding about it.
 
         With ``changed_since`` files that were last written before that are passed over unopened.
@@ -155,7 +120,7 @@ class Queue:
             try:
                 if changed_since is not None and path.lstat().st_mtime < changed_since.timestamp():
                     continue
-                job, modified = _read_job(path)
+                job, modified = read_job(path)
             except (FileNotFoundError, StillWritten):
                 continue
             except Unreadable as why:
@@ -169,7 +134,7 @@ class Queue:
 
     # --- putting in and taking out -----------------------------------------------------------------------------
 
-    def enqueue(self, job: Job, state: State | str = "pending") -> bool:
+    def enqueue(self, job: Job, state: State = State.PENDING) -> bool:
         """The job is in ``pending`` (or ``failed``) and on the disk; False when one of that name exists already.
 
         Raises:
@@ -186,19 +151,19 @@ class Queue:
 
         ``live`` says whether jobs that need outside services can be served; without, they stay where they are.
         """
-        for name in self.names("processing"):
-            claim = self._try_claim("processing", name, live=live, now=now)
+        for name in self.names(State.PROCESSING):
+            claim = self._try_claim(State.PROCESSING, name, live=live, now=now)
             if claim is not None:
                 return claim
         if time.monotonic() - self._listed_at > LISTING_SECONDS:
-            self._order, self._listed_at = self._ordered(), time.monotonic()
+            self._order, self._listed_at = in_turn(self.home / "jobs", self.newer), time.monotonic()
             self._order.reverse()  # the first to serve is popped from the end
         while self._order:
             name, place = self._order.pop()
             is_early = 0 < place.not_before - now.timestamp() <= LONGEST_PUT_OFF_SECONDS
             if is_early or (place.needs_live and not live):
                 continue
-            claim = self._try_claim("pending", name, live=live, now=now)
+            claim = self._try_claim(State.PENDING, name, live=live, now=now)
             if claim is not None:
                 return claim
         return None
@@ -221,7 +186,7 @@ class Queue:
             state = self.find(stream_id)  # again, now that nobody else can move it
             if state is None or state not in states:
                 raise NoSuchJob(stream_id)
-            job, _ = _read_job(self.path(state, stream_id))
+            job, _ = read_job(self.path(state, stream_id))
             if self._finish_move(state, job):
                 raise NoSuchJob(stream_id)
         except BaseException:
@@ -231,11 +196,11 @@ class Queue:
 
     def claim_in_review(self, name: str, *, now: datetime) -> Claim | None:
         """The job in that file of ``review``, locked where it lies; None when there is nothing to do with it now."""
-        return self._try_claim("review", name, live=True, now=now)
+        return self._try_claim(State.REVIEW, name, live=True, now=now)
 
     def waiting(self) -> list[tuple[str, bool]]:
         """The file names in ``pending`` in the order of service, each with whether it needs outside services."""
-        return [(name, place.needs_live) for name, place in self._ordered()]
+        return [(name, place.needs_live) for name, place in in_turn(self.home / "jobs", self.newer)]
 
     # --- inside ------------------------------------------------------------------------------------------------
 
@@ -250,7 +215,7 @@ class Queue:
         with lock:
             yield
 
-    def _try_claim(self, state: State | str, name: str, *, live: bool, now: datetime) -> Claim | None:
+    def _try_claim(self, state: State, name: str, *, live: bool, now: datetime) -> Claim | None:
         stream_id = name.removesuffix(".json")
         if not is_stream_id(stream_id):
             _put_aside(self, state, name, "its name is not a stream id (letters, digits, - and _, at most 80)")
@@ -275,12 +240,10 @@ class Queue:
                 lock.release()
         return claim
 
-    def _claim_locked(self, state: State | str, name: str, lock: Lock, *, live: bool, now: datetime) -> Claim | None:
-        from downstream.domain.job import State
-
+    def _claim_locked(self, state: State, name: str, lock: Lock, *, live: bool, now: datetime) -> Claim | None:
         path = self.folder(state) / name
         try:
-            job, modified = _read_job(path)
+            job, modified = read_job(path)
         except Newer:
             self.newer.add(path)
             return None
@@ -301,10 +264,10 @@ class Queue:
         if state == State.PENDING:
             path.rename(self.path(State.PROCESSING, job.stream_id))
             return Claim(self, job, State.PROCESSING, lock)
-        claim = Claim(self, job, State(state), lock)
+        claim = Claim(self, job, state, lock)
         return _recovered(claim, now) if state == State.PROCESSING else claim
 
-    def _finish_move(self, state: State | str, job: Job) -> bool:
+    def _finish_move(self, state: State, job: Job) -> bool:
         """Completes a move that a crash cut between its two halves."""
         from downstream.domain.job import What
 
@@ -314,62 +277,11 @@ class Queue:
         _rename_across(self, job.stream_id, last.source, last.target)
         return True
 
-    def _elsewhere(self, state: State | str, stream_id: str) -> str | None:
+    def _elsewhere(self, state: State, stream_id: str) -> str | None:
         """The folder where the job of this name is already; a job under way gives way to none that is behind it."""
-        behind = set() if state == "pending" else {"pending", "failed"}
-        others = (other for other in STATES if other != state and other not in behind)
+        behind = set[State]() if state == State.PENDING else {State.PENDING, State.FAILED}
+        others = (other for other in State if other != state and other not in behind)
         return next((other for other in others if os.path.lexists(self.path(other, stream_id))), None)
-
-    # --- the order of service ----------------------------------------------------------------------------------
-
-    def _ordered(self) -> list[tuple[str, _Place]]:
-        """``pending`` in the order of service. Only files that are new since the last listing are opened."""
-        known = self._load_index()
-        index: dict[str, _Place] = {}
-        unknown: list[tuple[str, _Place]] = []
-        for name, stamp in _stamps(self.folder("pending")):
-            place = known.get(name)
-            if place is not None and place[:2] == stamp:
-                index[name] = place
-                continue
-            try:
-                index[name] = self._look_up(name, stamp)
-            except Newer:
-                self.newer.add(self.path("pending", name.removesuffix(".json")))
-            except (FileNotFoundError, StillWritten):
-                continue
-            except Unreadable:  # claiming it sets it aside, which costs nothing: do that first
-                first = _Place(*stamp, is_unpaid=False, due_by=float("-inf"), not_before=0.0, needs_live=False)
-                unknown.append((name, first))
-        if index != known:
-            self._save_index(index)
-        return sorted([*unknown, *index.items()], key=lambda item: (item[1].is_unpaid, item[1].due_by, item[0]))
-
-    def _look_up(self, name: str, stamp: tuple[int, int]) -> _Place:
-        from downstream.domain.promise import turn
-
-        job, modified = _read_job(self.folder("pending") / name)
-        is_unpaid, due_by = turn(job if job.arrived_at else job.evolve(arrived_at=modified))
-        not_before = job.not_before.timestamp() if job.not_before else 0.0
-        return _Place(*stamp, is_unpaid, due_by.timestamp(), not_before, job.needs_live)
-
-    @property
-    def _index_path(self) -> Path:
-        return self.home / "jobs" / ".order.json"
-
-    def _load_index(self) -> dict[str, _Place]:
-        try:
-            return {name: _Place(*place) for name, place in json.loads(self._index_path.read_bytes()).items()}
-        except (OSError, ValueError, TypeError, AttributeError):
-            return {}  # it only saves reading: without it every waiting file is read once
-
-    def _save_index(self, index: dict[str, _Place]) -> None:
-        with suppress(OSError):  # looking must work on a full disk too
-            lock = Lock.take(self.home / "jobs" / ".order.lock")
-            if lock is None:
-                return  # somebody else is writing the same
-            with lock:
-                replace(self._index_path, json.dumps(index).encode(), durable=False)
 
 
 @dataclass
@@ -415,8 +327,6 @@ class Claim:
 
     def give_back(self) -> None:
         """The job waits in ``pending`` again as it was claimed; what is finished in its stream stays finished."""
-        from downstream.domain.job import State
-
         if self.state is State.PROCESSING:
             _rename_across(self.queue, self.job.stream_id, State.PROCESSING, State.PENDING)
         self.release()
@@ -438,7 +348,7 @@ class Claim:
 
 def _recovered(claim: Claim, now: datetime) -> Claim | None:
     """Counts the crash that left this job in ``processing``; after three the job goes to ``failed``."""
-    from downstream.domain.job import Failure, State, What
+    from downstream.domain.job import Failure, What
 
     recoveries = claim.job.recoveries + 1
     job = claim.job.evolve(recoveries=recoveries).noting(What.RECOVERED, at=now, who="process")
@@ -463,7 +373,7 @@ def _rename_across(queue: Queue, stream_id: str, source: State, target: State) -
     sync_folder(queue.folder(source))
 
 
-def _put_aside(queue: Queue, state: State | str, name: str, reason: str) -> None:
+def _put_aside(queue: Queue, state: State, name: str, reason: str) -> None:
     """The file lies in ``failed`` byte for byte as it came, the reason in a text file beside it."""
     source = queue.folder(state) / name
     with Lock.wait(queue.home / "jobs" / ".aside.lock"):
@@ -490,7 +400,7 @@ def _make_room(queue: Queue, stream_id: str, source: State, target: State) -> No
     if not os.path.lexists(queue.path(target, stream_id)):
         return
     _put_aside(queue, target, f"{stream_id}.json", f"a job of this name was in {source} already; use another stream_id")
-    if target == "failed":  # the reason it was set aside for earlier would now lie beside the wrong file
+    if target == State.FAILED:  # the reason it was set aside for earlier would now lie beside the wrong file
         _explanation(queue.path(target, stream_id)).unlink(missing_ok=True)
 
 
@@ -499,7 +409,7 @@ def _free_path(queue: Queue, name: str) -> Path:
     # Cut so that the reason beside it and its temporary still have names a file system takes (255 bytes).
     stem = printable(name.removesuffix(".json")).encode()[:200].decode(errors="ignore")
     names = (f"{stem}.json" if number == 1 else f"{stem}.{number}.json" for number in count(1))
-    return next(path for path in map(queue.folder("failed").joinpath, names) if not os.path.lexists(path))
+    return next(path for path in map(queue.folder(State.FAILED).joinpath, names) if not os.path.lexists(path))
 
 
 def _explanation(path: Path) -> Path:
@@ -509,94 +419,3 @@ def _explanation(path: Path) -> Path:
 def printable(name: str) -> str:
     """A file's name as it can be shown: what is neither printable nor text becomes ``_``."""
     return "".join(character if character.isprintable() else "_" for character in name)
-
-
-def _is_job_name(name: str) -> bool:
-    return name.endswith(".json") and not name.startswith(".")
-
-
-def _stamps(folder: Path) -> Iterator[tuple[str, tuple[int, int]]]:
-    """The files that want to be jobs, each with what changes whenever its content does: inode and ctime."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            with suppress(FileNotFoundError):  # claimed since the folder was listed
-                if _is_job_name(entry.name):
-                    status = entry.stat(follow_symlinks=False)
-                    yield entry.name, (status.st_ino, status.st_ctime_ns)
-
-
-def _read_job(path: Path) -> tuple[Job, datetime]:
-    """The job in a file and the time of the file's last change."""
-    from pydantic import ValidationError
-
-    from downstream.domain.job import Job
-    from downstream.domain.record import explain
-
-    data, modified = _read_bytes(path)
-    _check_json(data, modified)
-    _check_format(data)
-    try:
-        job = Job.model_validate_json(data.removeprefix(b"\xef\xbb\xbf"))
-    except ValidationError as error:
-        raise Unreadable(explain(error)) from None
-    if path.name != f"{job.stream_id}.json":
-        raise Unreadable("its stream_id is not the name of the file")
-    return job, modified
-
-
-def _check_format(data: bytes) -> None:
-    """Returns unless the job says that a later version of this program wrote it.
-
-    Raises:
-        Newer: it does; what else stands in it may mean something else by now.
-    """
-    from downstream.domain.job import FORMAT
-
-    document = json.loads(data.removeprefix(b"\xef\xbb\xbf"))
-    said = document.get("format") if isinstance(document, dict) else None
-    if isinstance(said, int) and said > FORMAT:
-        raise Newer("its file was written by a later version of this program, which is the one to use")
-
-
-def _read_bytes(path: Path) -> tuple[bytes, datetime]:
-    try:
-        # Neither follows a link nor waits for a pipe's other end.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno not in _NOT_A_JOB:
-            raise
-        raise Unreadable(f"it cannot be opened: {error.strerror}") from None
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise Unreadable("it is not a regular file")
-        if status.st_size > MAX_JOB_BYTES:
-            raise Unreadable(f"it has {status.st_size} bytes; a job has at most {MAX_JOB_BYTES}")
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            return file.read(MAX_JOB_BYTES + 1), datetime.fromtimestamp(status.st_mtime, UTC)
-    finally:
-        os.close(descriptor)
-
-
-def _check_json(data: bytes, modified: datetime) -> None:
-    """Tells a file that is still being written from one that is wrong."""
-    from pydantic_core import from_json
-
-    try:
-        value = from_json(data.removeprefix(b"\xef\xbb\xbf"), allow_inf_nan=False)
-    except ValueError as error:
-        if str(error).startswith("EOF while parsing"):  # how a JSON object begins, but not all of one
-            if abs(time.time() - modified.timestamp()) < HALF_WRITTEN_SECONDS:
-                raise StillWritten from None
-            raise Unreadable("it breaks off in the middle") from None
-        raise Unreadable(_why_not_json(data, error)) from None
-    if not isinstance(value, dict):
-        raise Unreadable("it is not a JSON object")
-
-
-def _why_not_json(data: bytes, error: ValueError) -> str:
-    try:
-        data.decode()
-    except UnicodeDecodeError as wrong:
-        return f"it is not UTF-8 (byte {wrong.start})"
-    return f"it is not JSON: {error}"

@@ -12,11 +12,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from downstream.domain.errors import PersonDecides, TryAgain
-from downstream.domain.job import Job, State
+from downstream.domain.job import Job
+from downstream.domain.state import State
 from downstream.files import private_folder, write_durably
 from downstream.installation import lay_out
+from downstream.job_file import StillWritten, Unreadable
 from downstream.overview import find_job
-from downstream.queue import Queue, StillWritten, Unreadable
+from downstream.queue import Queue
 from downstream.settings import NO_SECRET
 from downstream.steps.story import read_story
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from downstream.domain.job import State, What
+from downstream.domain.job import What
 from downstream.domain.production import Production
+from downstream.domain.state import State
 from downstream.holds import check_not_held
 from downstream.receipts import Receipts
 from downstream.workspace import Workspace

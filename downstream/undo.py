@@ -6,9 +6,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from downstream.domain.errors import Misconfigured, PersonDecides, TryAgain
-from downstream.domain.job import State, What
+from downstream.domain.job import What
 from downstream.domain.pace import persistently
 from downstream.domain.ports import Published
+from downstream.domain.state import State
 from downstream.queue import NoSuchJob
 from downstream.site.read import read_marker
 from downstream.steps.calls import make_call

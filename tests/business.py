@@ -7,7 +7,8 @@ import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from downstream.domain.job import Job, State
+from downstream.domain.job import Job
+from downstream.domain.state import State
 from downstream.files import private_folder
 from downstream.queue import Queue
 from downstream.receipts import Receipts

@@ -11,12 +11,13 @@ import traceback
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from downstream.domain.job import State
-from downstream.queue import STATES, Claim, Queue
+from downstream.domain.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from downstream.queue import Claim, Queue
 
 NOW = datetime(2026, 1, 6, 15, 0, tzinfo=UTC)
 EARLIER = "2026-01-06T14:00:00Z"
@@ -25,7 +26,7 @@ EARLIER = "2026-01-06T14:00:00Z"
 def lying(home: Path) -> dict[str, list[str]]:
     """Stream id to every folder a file of that name lies in."""
     found: dict[str, list[str]] = {}
-    for state in STATES:
+    for state in State:
         for path in (home / "jobs" / state).glob("*.json"):
             found.setdefault(path.stem, []).append(state)
     return found
@@ -73,7 +74,7 @@ def python(home: Path, script: str, *arguments: str) -> subprocess.Popen[str]:
         import os, sys, time, json, signal
         from datetime import UTC, datetime
         from pathlib import Path
-        from downstream.domain.job import State
+        from downstream.domain.state import State
         from downstream.queue import Queue
         home, now = Path(sys.argv[1]), datetime(2026, 1, 6, 15, 0, tzinfo=UTC)
         queue = Queue(home)

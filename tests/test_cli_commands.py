@@ -21,10 +21,12 @@ from downstream import __version__
 from downstream.cli import cli, main
 from downstream.domain.errors import Misconfigured, Paused, PersonDecides, StopRun, TryAgain
 from downstream.domain.job import Failure, Job, What
+from downstream.domain.state import State
 from downstream.exit_codes import ExitCode
 from downstream.heartbeat import read_heartbeat, write_heartbeat
+from downstream.job_file import StillWritten, Unreadable
 from downstream.locks import Lock
-from downstream.queue import Busy, NoSuchJob, Queue, StillWritten, Unreadable
+from downstream.queue import Busy, NoSuchJob, Queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -473,7 +475,7 @@ def test_a_failed_order_is_sent_round_again(run: Run, home: Path) -> None:
 
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout == "test waits in jobs/pending; downstream process takes it up\n"
-    job = Queue(home).read("pending", "test.json")
+    job = Queue(home).read(State.PENDING, "test.json")
     assert (job.recoveries, job.failure, job.redo, job.cleared) == (0, None, {"clips/03": 1}, True)
 
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from downstream.domain.job import Entry, Failure, Job, State, What
+from downstream.domain.job import Entry, Failure, Job, What
 from downstream.domain.order import Agreement, Checkout, Order, Paid, Typed
+from downstream.domain.state import State
 from downstream.evidence import UnknownOrder
 from downstream.explain import Explanation, explain
 from downstream.heartbeat import write_heartbeat

@@ -10,7 +10,8 @@ import pytest
 
 from downstream import failures
 from downstream.alerts import standing_alarms
-from downstream.domain.job import Entry, Failure, Job, State, What
+from downstream.domain.job import Entry, Failure, Job, What
+from downstream.domain.state import State
 from downstream.holds import CANCELLED, REFUNDED, Hold, hold
 from downstream.queue import MAX_RECOVERIES
 

@@ -9,6 +9,7 @@ import pytest
 
 from downstream.domain.errors import Held
 from downstream.domain.job import Job
+from downstream.domain.state import State
 from downstream.holds import (
     CANCELLED,
     DISPUTED,
@@ -132,7 +133,7 @@ def test_hold_release_and_cancel_by_hand(
 
     assert "test is in jobs/failed" in run("cancel", "test", "--reason", "the customer withdrew").stdout
 
-    job = Queue(home).read("failed", "test.json")
+    job = Queue(home).read(State.FAILED, "test.json")
     assert (job.failure.kind, job.failure.reason) == ("cancelled", "the customer withdrew") if job.failure else False
     assert held_orders(home) == []
     again = run("cancel", "test")

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from downstream.domain.errors import Misconfigured
+from downstream.domain.state import State
 from downstream.heartbeat import DEFAULT_RENEW_DAYS, read_heartbeat
 from downstream.installation import crontab, lay_out, require_installation
-from downstream.queue import STATES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +30,7 @@ def test_a_new_installation_has_all_folders_a_heartbeat_and_a_crontab(tmp_path: 
 
     lay_out(home, today=TODAY, program="/usr/bin/downstream")
 
-    states = {f"jobs/{state}" for state in STATES}
+    states = {f"jobs/{state}" for state in State}
     assert folders(home) == {"jobs", "streams", "logs", "logs/reviews", "triggers", *states}
     text = (home / "HEARTBEAT.md").read_text()
     assert "Status: ACTIVE" in text
@@ -74,7 +74,7 @@ def test_customer_data_is_the_owners_alone_whatever_the_mask(tmp_path: Path, mas
     finally:
         os.umask(before)
 
-    for name in ("jobs", "streams", "logs", "logs/reviews", *(f"jobs/{state}" for state in STATES)):
+    for name in ("jobs", "streams", "logs", "logs/reviews", *(f"jobs/{state}" for state in State)):
         assert (tmp_path / "home" / name).stat().st_mode & 0o777 == 0o700, name
 
 

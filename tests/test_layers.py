@@ -18,8 +18,8 @@ PACKAGE = Path(__file__).parent.parent / "downstream"
 
 BASE = {"files", "locks", "children"}
 HOUSE = {
-    "queue", "receipts", "ledger", "limits", "prices", "heartbeat", "alerts", "log", "settings", "workspace",
-    "exit_codes", "holds", "guard", "stamps", "machine",
+    "queue", "job_file", "turns", "receipts", "ledger", "limits", "prices", "heartbeat", "alerts", "log", "settings",
+    "workspace", "exit_codes", "holds", "guard", "stamps", "machine",
 }  # fmt: skip
 MAY_IMPORT = {
     "domain": {"domain"},
@@ -27,7 +27,8 @@ MAY_IMPORT = {
     "locks": {"files"},
     "children": set[str](),
     **{name: {"domain", *BASE} for name in HOUSE},
-    "queue": {"domain", "holds", *BASE},
+    "turns": {"job_file", "domain", *BASE},
+    "queue": {"job_file", "turns", "domain", "holds", *BASE},
     "ledger": {"domain", "receipts", "settings", *BASE},
     "guard": {"domain", "settings"},
     "limits": {"domain", "machine", *BASE},

@@ -14,15 +14,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from downstream.domain.errors import Misconfigured, OnHold
-from downstream.domain.job import Failure, Job, State, What
+from downstream.domain.job import Failure, Job, What
 from downstream.domain.order import Order, Paid, Typed
+from downstream.domain.state import State
 from downstream.heartbeat import write_heartbeat
 from downstream.holds import REFUNDED, Hold, hold
+from downstream.job_file import StillWritten, Unreadable
 from downstream.ledger import Caps, Ledger
 from downstream.limits import SharedGate
 from downstream.locks import Lock
 from downstream.overview import MOST_PENDING, Door, life, status
-from downstream.queue import NoSuchJob, Queue, StillWritten, Unreadable
+from downstream.queue import NoSuchJob, Queue
 from downstream.receipts import Phase, Receipts
 from downstream.settings import Secret, Settings
 from downstream.shop import errands
@@ -53,7 +55,7 @@ def test_every_folder_is_counted_and_every_open_order_has_its_line(home: Path) -
     put(home, "failed", "silent")
     put(home, "review", "made")
     put(home, "review", "approved")
-    with_approval = Queue(home).read("review", "approved.json").noting(What.APPROVED, at=NOW, who="review")
+    with_approval = Queue(home).read(State.REVIEW, "approved.json").noting(What.APPROVED, at=NOW, who="review")
     (home / "jobs/review/approved.json").write_bytes(with_approval.to_json())
     put(home, "processing", "left")
     put(home, "processing", "alive")

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from downstream import promises
-from downstream.domain.job import Failure, Job, State, What
+from downstream.domain.job import Failure, Job, What
 from downstream.domain.order import Order
 from downstream.domain.promise import ONE_ORDER, SLACK, Danger, danger, still_needed
+from downstream.domain.state import State
 from downstream.holds import DISPUTED, OPERATOR, Hold, hold
 from downstream.promises import endangered, tell
 from downstream.settings import Settings

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from downstream.domain.job import Entry, Job, State, What
-from downstream.queue import MAX_RECOVERIES, STATES, Busy, NoSuchJob, Queue, StillWritten, Unreadable
+from downstream.domain.job import Entry, Job, What
+from downstream.domain.state import State
+from downstream.job_file import StillWritten, Unreadable
+from downstream.queue import MAX_RECOVERIES, Busy, NoSuchJob, Queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -99,7 +101,7 @@ def test_an_order_that_needs_outside_services_is_held_untouched_while_there_are_
     drop("free", paid_amount=0)
 
     assert served(queue, live=False) == ["free"]
-    assert queue.path("pending", "needs-live").read_bytes() == before
+    assert queue.path(State.PENDING, "needs-live").read_bytes() == before
     assert queue.waiting() == [("needs-live.json", True)]
     assert served(Queue(queue.home), live=True) == ["needs-live"]
 
@@ -109,7 +111,7 @@ def test_a_held_order_left_by_a_crash_stays_where_it_is(queue: Queue) -> None:
 
     assert queue.claim_next(live=False, now=NOW) is None
     assert lying(queue.home) == {"paid": ["processing"]}
-    assert queue.read("processing", "paid.json").recoveries == 0
+    assert queue.read(State.PROCESSING, "paid.json").recoveries == 0
 
 
 def test_what_a_crash_left_is_served_before_what_waits(queue: Queue, drop: Callable[..., Path]) -> None:
@@ -140,8 +142,8 @@ def test_arrival_is_kept_when_the_file_is_saved_later(queue: Queue, drop: Callab
     claim.save(claim.job.evolve(tries=1))
     claim.give_back()
 
-    assert queue.read("pending", "test.json").arrived_at == NOW
-    assert [job.order_time for job in queue.jobs("pending") if isinstance(job, Job)] == [NOW]
+    assert queue.read(State.PENDING, "test.json").arrived_at == NOW
+    assert [job.order_time for job in queue.jobs(State.PENDING) if isinstance(job, Job)] == [NOW]
 
 
 # --- the index of what waits -----------------------------------------------------------------------------------------
@@ -166,9 +168,9 @@ def test_a_name_used_again_is_a_new_order(queue: Queue, drop: Callable[..., Path
     drop("again", paid_at="2026-01-01T00:00:00Z")
     drop("other", paid_at="2026-01-02T00:00:00Z")
     assert [name for name, _ in queue.waiting()] == ["again.json", "other.json"]
-    modified = queue.path("pending", "again").stat().st_mtime_ns
+    modified = queue.path(State.PENDING, "again").stat().st_mtime_ns
 
-    queue.path("pending", "again").unlink()
+    queue.path(State.PENDING, "again").unlink()
     time.sleep(0.02)
     path = drop("again", paid_at="2026-01-03T00:00:00Z")  # on most file systems it gets the old one's inode
     os.utime(path, ns=(modified, modified))
@@ -274,7 +276,7 @@ def test_serving_never_lists_what_is_finished(home: Path, drop: Callable[..., Pa
             claim.advance(claim.job, State.COMPLETED, at=now, who="test")
         queue.enqueue(Job(stream_id="fresh", customer_email="a@b.c"))
         claim = queue.claim_next(live=True, now=now)
-        queue.waiting(), queue.is_empty("pending"), queue.find("fresh")
+        queue.waiting(), queue.is_empty(State.PENDING), queue.find("fresh")
         print(json.dumps(sorted({Path(path).name for path in listed})))
         """
     listed = json.loads(python(home, script).communicate(timeout=60)[0])
@@ -292,7 +294,7 @@ def test_a_claimed_job_lies_in_processing_and_is_nobody_elses(queue: Queue, drop
     claim = claimed(queue)
 
     assert lying(queue.home) == {"test": ["processing"]}
-    assert queue.path("processing", "test").read_bytes() == before
+    assert queue.path(State.PROCESSING, "test").read_bytes() == before
     assert queue.is_worked_on("test")
     assert Queue(queue.home).claim_next(live=True, now=NOW) is None
     with pytest.raises(Busy):
@@ -307,7 +309,7 @@ def test_a_job_given_back_waits_as_it_was_and_nothing_is_counted(queue: Queue, d
         claim = claimed(Queue(queue.home))
         claim.give_back()
 
-    assert queue.path("pending", "test").read_bytes() == before
+    assert queue.path(State.PENDING, "test").read_bytes() == before
     assert not queue.is_worked_on("test")
 
 
@@ -318,7 +320,7 @@ def test_a_saved_job_lies_where_it_was_with_its_new_content(queue: Queue, drop: 
     claim.save(claim.job.evolve(tries=3))
 
     assert lying(queue.home) == {"test": ["processing"]}
-    assert queue.read("processing", "test.json").tries == 3
+    assert queue.read(State.PROCESSING, "test.json").tries == 3
     assert claim.job.tries == 3
 
 
@@ -330,7 +332,7 @@ def test_an_advanced_job_tells_its_move_and_is_free(queue: Queue, drop: Callable
     )
 
     assert lying(queue.home) == {"test": ["review"]}
-    assert queue.read("review", "test.json").history == (
+    assert queue.read(State.REVIEW, "test.json").history == (
         Entry(
             at=NOW,
             who="x",
@@ -360,13 +362,13 @@ def test_claiming_by_name_finds_the_job_only_in_the_folders_asked_for(queue: Que
 def test_claiming_by_name_a_file_that_is_no_job_says_so_and_frees_it(
     queue: Queue, content: str, trouble: type[Exception]
 ) -> None:
-    queue.path("failed", "test").write_text(content)
+    queue.path(State.FAILED, "test").write_text(content)
 
     with pytest.raises(trouble):
         queue.claim("test", State.FAILED)
 
     assert not queue.is_worked_on("test")
-    assert queue.path("failed", "test").read_text() == content
+    assert queue.path(State.FAILED, "test").read_text() == content
 
 
 def test_what_a_dead_process_claimed_is_resumed_three_times_and_then_given_to_a_person(
@@ -386,13 +388,15 @@ def test_what_a_dead_process_claimed_is_resumed_three_times_and_then_given_to_a_
     assert queue.claim_next(live=True, now=NOW) is None
     assert counted == ["0", "1", "2", "3"]
     assert lying(queue.home) == {"test": ["failed"]}
-    job = queue.read("failed", "test.json")
+    job = queue.read(State.FAILED, "test.json")
     assert job.recoveries == 4
     assert [entry.what for entry in job.history] == [What.RECOVERED] * 4 + [What.MOVED]
     assert job.failure is not None
     assert (job.failure.kind, job.failure.at) == ("recoveries", NOW)
     assert "downstream retry test" in job.failure.reason
-    assert [(one.path, one.reason) for one in queue.set_aside] == [(queue.path("failed", "test"), job.failure.reason)]
+    assert [(one.path, one.reason) for one in queue.set_aside] == [
+        (queue.path(State.FAILED, "test"), job.failure.reason)
+    ]
 
 
 def test_a_job_under_a_living_process_is_left_alone_however_old_its_file_is(
@@ -407,7 +411,7 @@ def test_a_job_under_a_living_process_is_left_alone_however_old_its_file_is(
     alive = python(queue.home, script)
     assert alive.stdout is not None
     assert alive.stdout.readline() == "claimed\n"
-    os.utime(queue.path("processing", "test"), (0, 0))
+    os.utime(queue.path(State.PROCESSING, "test"), (0, 0))
 
     assert queue.claim_next(live=True, now=NOW) is None
     assert queue.is_worked_on("test")
@@ -443,7 +447,7 @@ def test_a_child_process_that_works_for_a_claim_keeps_it_alive(queue: Queue, dro
 # --- putting in ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("state", State)
 def test_an_order_that_exists_in_any_folder_is_not_put_in_again(queue: Queue, state: str) -> None:
     before = put(queue.home, state, "test").read_bytes()
 
@@ -489,20 +493,20 @@ def test_the_same_order_put_in_by_eight_processes_at_once_exists_once(home: Path
 
 
 def test_a_job_is_found_in_its_folder_and_a_name_that_is_none_nowhere(queue: Queue) -> None:
-    for state in STATES:
+    for state in State:
         put(queue.home, state, f"in-{state}")
 
-    assert [queue.find(f"in-{state}") for state in STATES] == list(State)
+    assert [queue.find(f"in-{state}") for state in State] == list(State)
     assert [queue.find(name) for name in ("nobody", "../pending/in-pending", "in-pending\n", "")] == [None] * 4
 
 
 def test_the_jobs_of_a_folder_come_with_findings_about_what_is_none(queue: Queue) -> None:
     os.utime(put(queue.home, "failed", "good"), (NOW.timestamp(),) * 2)
-    queue.path("failed", "half").write_text("{")
-    queue.path("failed", "list").write_text("[]")
-    Path(os.fsdecode(bytes(queue.folder("failed")) + b"/\xff\n.json")).write_text("5")
+    queue.path(State.FAILED, "half").write_text("{")
+    queue.path(State.FAILED, "list").write_text("[]")
+    Path(os.fsdecode(bytes(queue.folder(State.FAILED)) + b"/\xff\n.json")).write_text("5")
 
-    found: Iterator[Job | Unreadable] = queue.jobs("failed")
+    found: Iterator[Job | Unreadable] = queue.jobs(State.FAILED)
 
     described = [str(one) if isinstance(one, Unreadable) else (one.stream_id, one.arrived_at) for one in found]
     assert described == [
@@ -515,10 +519,10 @@ def test_the_jobs_of_a_folder_come_with_findings_about_what_is_none(queue: Queue
 def test_jobs_that_did_not_change_since_then_are_passed_over_unopened(queue: Queue) -> None:
     os.utime(put(queue.home, "completed", "old"), (NOW.timestamp() - 1,) * 2)
     os.utime(put(queue.home, "completed", "new"), (NOW.timestamp(),) * 2)
-    queue.path("completed", "old").write_text("not even JSON")
-    os.utime(queue.path("completed", "old"), (NOW.timestamp() - 1,) * 2)
+    queue.path(State.COMPLETED, "old").write_text("not even JSON")
+    os.utime(queue.path(State.COMPLETED, "old"), (NOW.timestamp() - 1,) * 2)
 
-    found = list(queue.jobs("completed", changed_since=NOW))
+    found = list(queue.jobs(State.COMPLETED, changed_since=NOW))
 
     assert [job.stream_id for job in found if isinstance(job, Job)] == ["new"]
     assert len(found) == 1

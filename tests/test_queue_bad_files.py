@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from downstream.domain.job import State
-from downstream.queue import HALF_WRITTEN_SECONDS, Queue, StillWritten, Unreadable
+from downstream.domain.state import State
+from downstream.job_file import HALF_WRITTEN_SECONDS, StillWritten, Unreadable
+from downstream.queue import Queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,14 +71,14 @@ def test_a_file_that_is_no_job_is_set_aside_as_it_came_with_the_reason_and_the_n
     queue: Queue, drop: Callable[..., Path], name: str
 ) -> None:
     content, reason = BAD[name]
-    queue.path("pending", name).write_bytes(content)
+    queue.path(State.PENDING, name).write_bytes(content)
     drop("good")
 
     assert served(queue) == ["good"]
 
-    assert [(one.path, reason in one.reason) for one in queue.set_aside] == [(queue.path("failed", name), True)]
-    assert queue.path("failed", name).read_bytes() == content
-    explained = queue.path("failed", name).with_name(f"{name}.json.reason.txt").read_text()
+    assert [(one.path, reason in one.reason) for one in queue.set_aside] == [(queue.path(State.FAILED, name), True)]
+    assert queue.path(State.FAILED, name).read_bytes() == content
+    explained = queue.path(State.FAILED, name).with_name(f"{name}.json.reason.txt").read_text()
     assert explained.startswith(queue.set_aside[0].reason)
     assert f"jobs/pending, where its name was '{name}.json'" in explained
     assert lying(queue.home) == {"good": ["review"], name: ["failed"]}
@@ -92,8 +93,8 @@ def test_the_reason_never_repeats_what_is_in_the_file(queue: Queue, secret: str)
         "live": secret,
         "tries": secret,
     }
-    queue.path("pending", "leaky").write_text(json.dumps(fields))
-    queue.path("pending", "broken").write_text(f'{{"a": "{secret}" {secret}')
+    queue.path(State.PENDING, "leaky").write_text(json.dumps(fields))
+    queue.path(State.PENDING, "broken").write_text(f'{{"a": "{secret}" {secret}')
 
     assert served(queue) == []
 
@@ -119,7 +120,7 @@ def test_a_file_whose_name_is_no_stream_id_is_set_aside_under_a_name_that_can_be
     queue: Queue, drop: Callable[..., Path], kind: str
 ) -> None:
     name = NAMES[kind]
-    Path(os.fsdecode(bytes(queue.folder("pending")) + b"/" + name)).write_bytes(b"content")
+    Path(os.fsdecode(bytes(queue.folder(State.PENDING)) + b"/" + name)).write_bytes(b"content")
     drop("good")
     if name.startswith(b"."):
         assert served(queue) == ["good"]
@@ -133,13 +134,13 @@ def test_a_file_whose_name_is_no_stream_id_is_set_aside_under_a_name_that_can_be
     assert aside.path.name.isprintable()
     assert "its name is not a stream id" in aside.reason
     assert "its name is not a stream id" in aside.path.with_name(f"{aside.path.name}.reason.txt").read_text()
-    assert [str(one) for one in queue.jobs("failed") if isinstance(one, Unreadable)]
+    assert [str(one) for one in queue.jobs(State.FAILED) if isinstance(one, Unreadable)]
     assert not list((queue.home / "jobs/pending").iterdir())
 
 
 def test_two_files_of_one_name_are_both_kept(queue: Queue) -> None:
     for content in (b"[1]", b"[2]", b"[3]"):
-        queue.path("pending", "bad").write_bytes(content)
+        queue.path(State.PENDING, "bad").write_bytes(content)
         assert Queue(queue.home).claim_next(live=True, now=NOW) is None
 
     names = ["bad.json", "bad.2.json", "bad.3.json"]
@@ -150,13 +151,13 @@ def test_two_files_of_one_name_are_both_kept(queue: Queue) -> None:
 def test_a_symbolic_link_is_set_aside_and_what_it_points_to_is_never_read(queue: Queue, tmp_path: Path) -> None:
     outside = tmp_path / "outside.json"
     outside.write_text('{"stream_id": "link", "customer_email": "a@b.c"}')
-    queue.path("pending", "link").symlink_to(outside)
-    queue.path("pending", "dangling").symlink_to(tmp_path / "nothing")
+    queue.path(State.PENDING, "link").symlink_to(outside)
+    queue.path(State.PENDING, "dangling").symlink_to(tmp_path / "nothing")
 
     assert served(queue) == []
 
-    assert queue.path("failed", "link").readlink() == outside
-    assert queue.path("failed", "dangling").is_symlink()
+    assert queue.path(State.FAILED, "link").readlink() == outside
+    assert queue.path(State.FAILED, "dangling").is_symlink()
     assert {one.reason for one in queue.set_aside} == {"it is a symbolic link; put the file itself there"}
     assert not list((queue.home / "streams").iterdir())
 
@@ -186,16 +187,16 @@ def make_socket(path: Path) -> None:
 def test_what_is_not_a_file_is_set_aside_and_the_next_job_is_served(
     queue: Queue, drop: Callable[..., Path], make: Callable[[Path], None]
 ) -> None:
-    make(queue.path("pending", "thing"))
-    kind = queue.path("pending", "thing").stat().st_mode
+    make(queue.path(State.PENDING, "thing"))
+    kind = queue.path(State.PENDING, "thing").stat().st_mode
     drop("good")
 
     assert served(queue) == ["good"]
 
-    assert queue.path("failed", "thing").stat().st_mode == kind
+    assert queue.path(State.FAILED, "thing").stat().st_mode == kind
     assert len(queue.set_aside) == 1
     if make is make_folder:
-        assert (queue.path("failed", "thing") / "inside").read_text() == "kept"
+        assert (queue.path(State.FAILED, "thing") / "inside").read_text() == "kept"
     still_open = [str(link.resolve()) for link in Path("/proc/self/fd").iterdir()]
     assert not [path for path in still_open if path.endswith("thing.json")]
 
@@ -219,7 +220,7 @@ def test_an_order_whose_folder_cannot_be_locked_does_not_stop_the_others(
 
     assert served(queue) == ["good"]
 
-    assert queue.path("failed", "blocked").read_bytes() == before
+    assert queue.path(State.FAILED, "blocked").read_bytes() == before
     assert "streams/blocked cannot be used" in queue.set_aside[0].reason
 
 
@@ -239,20 +240,20 @@ def rich_job() -> bytes:
 def test_a_job_broken_off_at_any_byte_is_left_for_the_next_tick(queue: Queue) -> None:
     whole = rich_job()
     for end in range(len(whole)):
-        queue.path("pending", "test").write_bytes(whole[:end])
+        queue.path(State.PENDING, "test").write_bytes(whole[:end])
         with pytest.raises(StillWritten):
-            queue.read("pending", "test.json")
-    queue.path("pending", "test").write_bytes(whole[:-1])
+            queue.read(State.PENDING, "test.json")
+    queue.path(State.PENDING, "test").write_bytes(whole[:-1])
     assert served(queue) == []
     assert lying(queue.home) == {"test": ["pending"]}
 
-    queue.path("pending", "test").write_bytes(whole)
+    queue.path(State.PENDING, "test").write_bytes(whole)
 
     assert served(Queue(queue.home)) == ["test"]
 
 
 def test_a_job_broken_off_is_set_aside_when_nobody_has_written_to_it_for_long(queue: Queue) -> None:
-    path = queue.path("pending", "test")
+    path = queue.path(State.PENDING, "test")
     for content in (b"", b'{"stream_id": "test"'):
         path.write_bytes(content)
         os.utime(path, (time.time() - HALF_WRITTEN_SECONDS + 60,) * 2)
@@ -272,7 +273,7 @@ def test_unknown_fields_survive_claim_save_and_every_move(queue: Queue) -> None:
     for _ in range(150):
         deep = [deep]  # type: ignore[assignment]
     given = {**json.loads(rich_job()), "paid": "a name of ours", "history_": [None], "deep": deep}
-    queue.path("pending", "test").write_text(json.dumps(given))
+    queue.path(State.PENDING, "test").write_text(json.dumps(given))
 
     claim = claimed(queue)
     claim.save(claim.job.evolve(tries=2))
@@ -281,18 +282,18 @@ def test_unknown_fields_survive_claim_save_and_every_move(queue: Queue) -> None:
     assert review is not None
     review.advance(review.job, State.COMPLETED, at=NOW, who="test")
 
-    kept = json.loads(queue.path("completed", "test").read_bytes())
+    kept = json.loads(queue.path(State.COMPLETED, "test").read_bytes())
     assert {key: kept[key] for key in given} == given
 
 
 def test_a_byte_order_mark_is_no_trouble(queue: Queue) -> None:
-    queue.path("pending", "test").write_bytes(b"\xef\xbb\xbf" + rich_job())
+    queue.path(State.PENDING, "test").write_bytes(b"\xef\xbb\xbf" + rich_job())
 
     assert served(queue) == ["test"]
 
 
 def test_names_that_are_not_whole_yet_are_nobodys_jobs(queue: Queue) -> None:
-    folder = queue.folder("pending")
+    folder = queue.folder(State.PENDING)
     for name in (
         ".test.json.tmp",
         ".hidden.json",
@@ -304,8 +305,8 @@ def test_names_that_are_not_whole_yet_are_nobodys_jobs(queue: Queue) -> None:
     ):
         (folder / name).write_text('{"stream_id": "test", "customer_email": "a@b.c"}')
 
-    assert queue.is_empty("pending")
-    assert queue.names("pending") == []
+    assert queue.is_empty(State.PENDING)
+    assert queue.names(State.PENDING) == []
     assert queue.waiting() == []
     assert served(queue) == []
     assert len(list(folder.iterdir())) == 7
@@ -314,7 +315,7 @@ def test_names_that_are_not_whole_yet_are_nobodys_jobs(queue: Queue) -> None:
 def test_what_a_crash_left_of_an_unfinished_write_is_overwritten(queue: Queue, drop: Callable[..., Path]) -> None:
     drop()
     claim = claimed(queue)
-    (queue.folder("processing") / ".test.json.tmp").write_bytes(b"x" * 10_000)
+    (queue.folder(State.PROCESSING) / ".test.json.tmp").write_bytes(b"x" * 10_000)
 
     claim.advance(claim.job, State.REVIEW, at=NOW, who="test")
 
@@ -355,7 +356,7 @@ def test_a_machine_out_of_descriptors_takes_no_job_for_a_bad_one(queue: Queue, d
             while True:
                 held.append(os.dup(0))
         with pytest.raises(OSError, match="Too many open files"):
-            queue.read("pending", "test.json")
+            queue.read(State.PENDING, "test.json")
         while True:  # one descriptor more each time, until there are enough
             try:
                 claimed(Queue(queue.home))

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from downstream.domain.job import Entry, Job, State, What
+from downstream.domain.job import Entry, Job, What
+from downstream.domain.state import State
 from downstream.locks import Lock
-from downstream.queue import STATES, NoSuchJob, Queue
+from downstream.queue import NoSuchJob, Queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,7 +65,7 @@ def test_killed_at_any_step_of_its_way_a_job_is_in_one_folder_and_goes_on_from_t
     killed = 0
     for instant in range(1, 500):
         home = tmp_path / str(instant)
-        for state in STATES:
+        for state in State:
             (home / "jobs" / state).mkdir(parents=True)
         put(home, "pending", "test", note="kept")
 
@@ -78,7 +79,7 @@ def test_killed_at_any_step_of_its_way_a_job_is_in_one_folder_and_goes_on_from_t
         whole_way(home)
         whole_way(home)  # the first may only have completed a move cut in two
         assert lying(home) == {"test": ["completed"]}, f"killed at {instant}"
-        job = Queue(home).read("completed", "test.json")
+        job = Queue(home).read(State.COMPLETED, "test.json")
         moves = [(entry.source, entry.target) for entry in job.history if entry.what is What.MOVED]
         assert moves == [(State.PROCESSING, State.REVIEW), (State.REVIEW, State.COMPLETED)]
         assert job.recoveries <= 1
@@ -108,7 +109,7 @@ def test_killed_again_and_again_many_workers_lose_and_double_nothing(home: Path,
                 if claim is not None:
                     worked = True
                     claim.advance(claim.job, State.COMPLETED, at=now, who="test")
-            if not worked and queue.is_empty("pending") and queue.is_empty("processing") and queue.is_empty("review"):
+            if not worked and all(map(queue.is_empty, (State.PENDING, State.PROCESSING, State.REVIEW))):
                 break
             queue = Queue(home)
         """
@@ -127,7 +128,7 @@ def test_killed_again_and_again_many_workers_lose_and_double_nothing(home: Path,
         if all(folders == ["completed"] for folders in lying(home).values()):
             for name in names:  # they were quick: round again
                 queue = Queue(home)
-                queue.path("completed", name).unlink()
+                queue.path(State.COMPLETED, name).unlink()
                 drop(name)
 
     last = python(home, script)
@@ -135,7 +136,7 @@ def test_killed_again_and_again_many_workers_lose_and_double_nothing(home: Path,
     assert last.returncode == 0
     assert lying(home) == {name: ["completed"] for name in names}
     for name in names:
-        moves = [entry.target for entry in Queue(home).read("completed", f"{name}.json").history if entry.target]
+        moves = [entry.target for entry in Queue(home).read(State.COMPLETED, f"{name}.json").history if entry.target]
         assert moves == [State.REVIEW, State.COMPLETED]
 
 
@@ -163,7 +164,7 @@ def test_eight_processes_at_once_claim_two_hundred_jobs_once_each(home: Path, dr
     assert [worker.returncode for worker in workers] == [0] * 8
     assert sorted(line for lines in told for line in lines) == [f"{name} 0" for name in names]
     assert lying(home) == {name: ["review"] for name in names}
-    assert all(len(Queue(home).read("review", f"{name}.json").history) == 1 for name in names)
+    assert all(len(Queue(home).read(State.REVIEW, f"{name}.json").history) == 1 for name in names)
 
 
 # --- moves cut in two ------------------------------------------------------------------------------------------------
@@ -233,11 +234,11 @@ def test_completing_a_move_destroys_nothing_that_was_put_in_its_place(
 
 def test_a_job_copied_by_hand_into_a_folder_it_has_left_never_replaces_the_one_that_went_on(queue: Queue) -> None:
     half_moved(queue.home, State.REVIEW, State.COMPLETED)
-    queue.path("completed", "test").write_bytes(b"the real one")
+    queue.path(State.COMPLETED, "test").write_bytes(b"the real one")
 
     assert queue.claim_in_review("test.json", now=NOW) is None
 
-    assert queue.path("completed", "test").read_bytes() == b"the real one"
+    assert queue.path(State.COMPLETED, "test").read_bytes() == b"the real one"
     assert lying(queue.home) == {"test": ["completed", "failed"]}
 
 
@@ -289,7 +290,7 @@ def test_the_page_in_review_goes_on_although_a_newcomer_of_its_name_was_set_asid
     assert claim is not None
     claim.advance(claim.job, State.FAILED, at=NOW, who="test")
 
-    assert queue.read("failed", "test.json").model_extra == {"number": 1}
+    assert queue.read(State.FAILED, "test.json").model_extra == {"number": 1}
     assert (queue.home / "jobs/failed/test.2.json").read_bytes() == second
     assert "already" in (queue.home / "jobs/failed/test.2.json.reason.txt").read_text()
     assert not (queue.home / "jobs/failed/test.json.reason.txt").exists()
@@ -308,7 +309,7 @@ def test_a_newcomer_dropped_while_the_job_is_made_is_not_overwritten_when_it_com
     else:
         claim.advance(claim.job, State.PENDING, at=NOW, who="test")
 
-    assert queue.read("pending", "test.json").model_extra == {"number": 1}
+    assert queue.read(State.PENDING, "test.json").model_extra == {"number": 1}
     assert (queue.home / "jobs/failed/test.json").read_bytes() == second
 
 
@@ -387,7 +388,7 @@ def test_a_job_given_back_is_on_the_disk_in_both_folders(
 
 
 def test_a_file_set_aside_is_on_the_disk_after_its_reason(queue: Queue, on_disk: list[str]) -> None:
-    queue.path("pending", "bad").write_text("[]")
+    queue.path(State.PENDING, "bad").write_text("[]")
     queue.claim_next(live=True, now=NOW)
 
     at_last = on_disk[-6:]
@@ -406,7 +407,7 @@ def test_only_the_owner_can_read_what_the_queue_writes(queue: Queue, drop: Calla
     before = os.umask(mask)
     try:
         drop("dropped")
-        queue.path("pending", "bad").write_text("[]")
+        queue.path(State.PENDING, "bad").write_text("[]")
         given = set(queue.home.rglob("*"))
         queue.enqueue(Job(stream_id="put-in", customer_email="a@b.c"))
         served(queue)

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from planned import planned
 
-from downstream.domain.job import Failure, Job, State, What
-from downstream.queue import MAX_RECOVERIES, Busy, NoSuchJob, Queue, Unreadable
+from downstream.domain.job import Failure, Job, What
+from downstream.domain.state import State
+from downstream.job_file import Unreadable
+from downstream.queue import MAX_RECOVERIES, Busy, NoSuchJob, Queue
 from downstream.retry import retry
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ def failed(home: Path, **fields: Any) -> Job:
 def again(home: Path, step: str | None = None, segment_id: str | None = None, *, cleared: bool = False) -> Job:
     """The job after a retry, as it waits."""
     retry(Queue(home), "test", step=step, segment_id=segment_id, cleared=cleared, now=NOW)
-    return Queue(home).read("pending", "test.json")
+    return Queue(home).read(State.PENDING, "test.json")
 
 
 def test_a_retried_job_waits_with_a_clean_count_and_its_story_told(home: Path) -> None:
@@ -124,7 +126,7 @@ def test_a_retry_cut_in_two_by_a_crash_is_carried_out_by_the_next(home: Path) ->
     with pytest.raises(NoSuchJob):
         again(home)
 
-    assert len(Queue(home).read("pending", "test.json").history) == 2
+    assert len(Queue(home).read(State.PENDING, "test.json").history) == 2
 
 
 def test_a_story_a_person_has_read_is_cleared_for_good_and_the_history_says_so(home: Path) -> None:

@@ -16,8 +16,9 @@ from live import Shop
 from queue_tools import in_child
 
 from downstream.domain.errors import Misconfigured, Paused, PersonDecides, TryAgain
-from downstream.domain.job import Entry, Job, State, What
+from downstream.domain.job import Entry, Job, What
 from downstream.domain.ports import Published, Silence
+from downstream.domain.state import State
 from downstream.heartbeat import write_heartbeat
 from downstream.locks import Lock
 from downstream.log import open_log

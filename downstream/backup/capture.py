@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from downstream.backup.copying import stamp_of
 from downstream.domain.errors import TryAgain
 from downstream.domain.names import is_stream_id
-from downstream.queue import STATES
+from downstream.domain.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -61,7 +61,7 @@ def capture(copier: Copier, *, with_secrets: bool, advanced: Callable[[int, int]
     for number, stream_id in enumerate(stream_ids, 1):
         names[stream_id] = _take_order(copier, stream_id)
         advanced(number, len(stream_ids))
-    for state in STATES:
+    for state in State:
         _take_loose(copier, f"jobs/{state}", set_aside=True)
     _take_loose(copier, "streams")
     _take_all(copier, "streams/.payments")
@@ -76,7 +76,7 @@ def look(home: Path, stream_id: str) -> dict[str, Stamp]:
     paths = [home / "jobs" / ".holds" / f"{stream_id}.json", home / "streams" / ".drafts" / f"{stream_id}.json"]
     paths += _named(home / "jobs" / ".errands", stream_id)
     paths += _files(home / "streams" / stream_id, leaving_out=_LOCKS)
-    jobs = [home / "jobs" / state / f"{stream_id}.json" for state in STATES]
+    jobs = [home / "jobs" / state / f"{stream_id}.json" for state in State]
     stamps = {path: stamp_of(path) for path in paths} | {path: stamp_of(path, moves=True) for path in jobs}
     return {str(path.relative_to(home)): stamp for path, stamp in stamps.items() if stamp is not None}
 
@@ -99,7 +99,7 @@ def _take_order(copier: Copier, stream_id: str) -> list[str]:
 
 def _stream_ids(home: Path) -> list[str]:
     """Every order there is. A job that moves while the folders are listed has a stream's folder, listed after them."""
-    folders = [*(f"jobs/{state}" for state in STATES), "jobs/.holds", "jobs/.errands", "streams/.drafts", "streams"]
+    folders = [*(f"jobs/{state}" for state in State), "jobs/.holds", "jobs/.errands", "streams/.drafts", "streams"]
     found = {name.partition(".")[0] for folder in folders for name in _listed(home / folder)}
     return sorted(name for name in found if is_stream_id(name))
 

@@ -22,11 +22,11 @@ from downstream.backup.folder import backups
 from downstream.backup.manifest import FILES, MANIFEST, Entry, Manifest, check_file, check_files, read_manifest
 from downstream.domain.errors import Misconfigured, TryAgain
 from downstream.domain.names import is_stream_id
+from downstream.domain.state import UNDER_WAY, State
 from downstream.files import PRIVATE_FILE, PRIVATE_FOLDER, private_folder, sync_folder
 from downstream.heartbeat import DEFAULT_RENEW_DAYS, read_heartbeat, write_heartbeat
 from downstream.holds import hold_restored, note_restored
 from downstream.locks import Lock
-from downstream.queue import STATES
 from downstream.settings import KEYS
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ _ALREADY_THERE = ("prices.toml", ".env", "crontab.txt")
 """Where the new machine has one of its own, that stays."""
 _PARTS = ("HEARTBEAT.md", *_ALREADY_THERE, "triggers", "logs", "streams", "jobs")
 """In the order in which they are put in place: nothing works before it may, and orders come last."""
-_OPEN = ("pending", "processing", "review")
 SHOWN = 50
 LONGEST_RECONCILE_DAYS = 30
 
@@ -147,7 +146,7 @@ def _put_in_place(target: Path) -> list[str]:
 
 def _require_no_orders(target: Path) -> None:
     found: list[Path] = []
-    for pattern in (*(f"jobs/{state}/*" for state in STATES), "streams/*", "streams/.drafts/*", "logs/ledger/*"):
+    for pattern in (*(f"jobs/{state}/*" for state in State), "streams/*", "streams/.drafts/*", "logs/ledger/*"):
         found += [path for path in target.glob(pattern) if path.name[0] != "."]
     if found:
         raise Misconfigured(
@@ -167,7 +166,7 @@ def _copy(source: Path, target: Path, entry: Entry) -> None:
 
 def _settle(home: Path, manifest: Manifest, *, resume: bool, now: datetime) -> dict[str, str]:
     """The files are an installation that does nothing by itself; returns the held orders with the state of each."""
-    for name in (*(f"jobs/{state}" for state in STATES), "streams", "triggers", "logs/reviews"):
+    for name in (*(f"jobs/{state}" for state in State), "streams", "triggers", "logs/reviews"):
         private_folder(home / name)
     for name, entry in manifest.files.items():
         if entry.link:
@@ -190,13 +189,15 @@ def _unfinished(manifest: Manifest) -> dict[str, str]:
     states = _states(manifest)
     waiting = {path.name.partition(".")[0] for path in _in(manifest, "jobs/.errands") if path.suffix == ".json"}
     ordered = {PurePosixPath(name).parts[1] for name in manifest.files if name.endswith("/order.json")}
-    held = {stream_id for stream_id, state in states.items() if state in _OPEN} | waiting | (ordered - states.keys())
+    held = (
+        {stream_id for stream_id, state in states.items() if state in UNDER_WAY} | waiting | (ordered - states.keys())
+    )
     return {stream_id: states.get(stream_id, "no job yet") for stream_id in sorted(held)}
 
 
 def _states(manifest: Manifest) -> dict[str, str]:
     """Stream id to where its job lies; of two the one that is further on."""
-    jobs = [(path, state) for state in STATES for path in _in(manifest, f"jobs/{state}")]
+    jobs = [(path, state) for state in State for path in _in(manifest, f"jobs/{state}")]
     return {path.stem: state for path, state in jobs if path.suffix == ".json" and is_stream_id(path.stem)}
 
 
@@ -245,7 +246,7 @@ def _report(
 
 def _counted(manifest: Manifest) -> str:
     states = list(_states(manifest).values())
-    jobs = ", ".join(f"{states.count(state)} {state}" for state in STATES)
+    jobs = ", ".join(f"{states.count(state)} {state}" for state in State)
     drafts = sum(1 for path in _in(manifest, "streams/.drafts") if path.suffix == ".json")
     return (
         f"{jobs}; {drafts} draft(s); {len(manifest.files)} files, {manifest.size_bytes / 1e6:,.1f} MB, all as written"

@@ -27,6 +27,7 @@ from downstream.commands.common import (
     walk,
 )
 from downstream.domain.errors import DownstreamError, Misconfigured
+from downstream.domain.state import UNDELIVERED, State
 from downstream.exit_codes import ExitCode
 from downstream.installation import require_installation
 from downstream.queue import Queue
@@ -137,7 +138,7 @@ def _process(home: Path, watched: Watched) -> NoReturn:
     _look_at_failures(home)
     watched.has_trouble = bool(told(home, *_LASTING_TROUBLE))
     queue = Queue(home)
-    is_idle = queue.is_empty("pending") and queue.is_empty("processing")
+    is_idle = queue.is_empty(State.PENDING) and queue.is_empty(State.PROCESSING)
     if is_idle and not told(home, *_MAY_BE_OVER["process"]):
         if healthcheck.wants_to_know(home) and healthcheck.is_set(home):
             stage_settings(home)  # who says that all is well has looked at them, too
@@ -150,7 +151,7 @@ def _process(home: Path, watched: Watched) -> NoReturn:
 def _look_at_promises(home: Path) -> None:
     """The operator knows which orders will be late, or are. Looked at now and then, and while any order is open."""
     stamp, queue = home / "jobs" / ".promises", Queue(home)
-    is_open = any(not queue.is_empty(state) for state in ("pending", "processing", "review", "failed"))
+    is_open = any(not queue.is_empty(state) for state in UNDELIVERED)
     if not stamps.is_due(stamp, LOOK_AT_PROMISES_SECONDS) or not (is_open or told(home, "promise.")):
         return
     from downstream import promises
@@ -168,9 +169,9 @@ def _look_at_failures(home: Path) -> None:
     """The operator knows which orders wait for a decision. Looked at when their folder changed, and now and then."""
     stamp, queue = home / "jobs" / ".failures", Queue(home)
     is_due = stamps.is_due(stamp, LOOK_AT_FAILURES_SECONDS)
-    if not is_due and queue.folder("failed").stat().st_mtime_ns < stamp.stat().st_mtime_ns:
+    if not is_due and queue.folder(State.FAILED).stat().st_mtime_ns < stamp.stat().st_mtime_ns:
         return
-    if queue.is_empty("failed") and not told(home, "failed."):
+    if queue.is_empty(State.FAILED) and not told(home, "failed."):
         return
     from downstream import failures
     from downstream.log import open_log, where
@@ -216,7 +217,7 @@ def _tend_shop(home: Path) -> None:
 def _review(home: Path, decided: tuple[str, Verdict] | None, *, ask: bool, rebuy: bool) -> NoReturn:
     require_running(home)
     _look_at_failures(home)
-    is_idle = decided is None and Queue(home).is_empty("review")
+    is_idle = decided is None and Queue(home).is_empty(State.REVIEW)
     if is_idle and not told(home, *_MAY_BE_OVER["review"]):
         end(ExitCode.NOTHING_TO_DO, "no page waits for review")
     from downstream.stages.review import decide_by_hand
@@ -255,7 +256,7 @@ def _decision(by_hand: dict[str, str | None]) -> tuple[str, Verdict] | None:
 
 def _rehearse(home: Path, only: str | None) -> NoReturn:
     require_installation(home)
-    if only is None and Queue(home).is_empty("pending"):
+    if only is None and Queue(home).is_empty(State.PENDING):
         end(ExitCode.NOTHING_TO_DO, "no order waits")
     from downstream.estimate import tell
     from downstream.rehearse import harmless, prepare

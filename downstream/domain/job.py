@@ -13,21 +13,12 @@ from pydantic import AfterValidator, AwareDatetime, Field, JsonValue, StringCons
 from downstream.domain.errors import LONGEST_PUT_OFF_SECONDS
 from downstream.domain.money import Money
 from downstream.domain.record import Record
+from downstream.domain.state import State  # noqa: TC001 - pydantic needs it at run time
 
 StreamId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,79}\z")]
 """A name that is one harmless path component and one DNS label's worth of characters."""
 
 _EMAIL = re.compile(r"[^\s@<>,;:\"\\\x00-\x1f\x7f]+@[^\s@<>,;:\"\\\x00-\x1f\x7f]+\Z")
-
-
-class State(StrEnum):
-    """Where a job is; also the name of its folder."""
-
-    PENDING = "pending"
-    PROCESSING = "processing"
-    REVIEW = "review"
-    COMPLETED = "completed"
-    FAILED = "failed"
 
 
 class What(StrEnum):

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from downstream.domain.job import Job, State
+from downstream.domain.state import State
+
+if TYPE_CHECKING:
+    from downstream.domain.job import Job
 
 ONE_ORDER = timedelta(minutes=40)
 """From its turn to the customer's letter: some ten minutes of making, and the ticks of both stages."""

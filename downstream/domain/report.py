@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from statistics import median
 from typing import TYPE_CHECKING
 
-from downstream.domain.job import Job, State, What
+from downstream.domain.job import Job, What
 from downstream.domain.money import Money
+from downstream.domain.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from downstream.domain.errors import PersonDecides
-from downstream.domain.job import Failure, State, What
+from downstream.domain.job import Failure, What
+from downstream.domain.state import UNDER_WAY, State
 from downstream.holds import CANCELLED, OPERATOR, Hold, find_hold, hold, is_restored, let_go
 from downstream.queue import Busy, NoSuchJob
 from downstream.shop import errands
@@ -53,7 +54,7 @@ def note_delivered(queue: Queue, stream_id: str, address: str, now: datetime) ->
     if not is_restored(queue.home, stream_id):
         raise PersonDecides(f"{stream_id} is not held because of a restore: let downstream review deliver it")
     if queue.find(stream_id) is not State.COMPLETED:  # of a run that was killed
-        claim = queue.claim(stream_id, State.PENDING, State.PROCESSING, State.REVIEW)
+        claim = queue.claim(stream_id, *UNDER_WAY)
         with claim:
             reason, job = "delivered after the backup, before the restore", claim.job
             for what in (What.PUBLISHED, What.MAILED):
@@ -75,7 +76,7 @@ def cancel(queue: Queue, stream_id: str, reason: str, now: datetime) -> bool:
         raise PersonDecides(f"{stream_id} is in jobs/{state.value}: there is nothing to cancel")
     hold(queue.home, Hold(stream_id, CANCELLED, reason, now.isoformat(timespec="seconds")))
     try:
-        claim = queue.claim(stream_id, State.PENDING, State.PROCESSING, State.REVIEW)
+        claim = queue.claim(stream_id, *UNDER_WAY)
     except (Busy, NoSuchJob):
         return False  # the run that works on it meets the hold before its next paid call
     with claim:

@@ -6,11 +6,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from downstream.domain.errors import DownstreamError, PersonDecides, StopRun, TryAgain
-from downstream.domain.job import Failure, State, What
+from downstream.domain.job import Failure, What
 from downstream.domain.money import Money
+from downstream.domain.state import UNDER_WAY, State
 from downstream.heartbeat import read_heartbeat
 from downstream.holds import REFUNDED, find_hold, is_restored
-from downstream.queue import Busy, NoSuchJob, StillWritten, Unreadable
+from downstream.job_file import StillWritten, Unreadable
+from downstream.queue import Busy, NoSuchJob
 from downstream.shop import errands, letters
 from downstream.shop.checkout import status_path
 from downstream.shop.proofs import is_forgotten
@@ -147,7 +149,7 @@ def _note_refund(shop: Shop, stream_id: str, amount: Money) -> Job | None:
             evidence: dict[str, JsonValue] = {"amount_minor": amount.amount_minor, "currency": amount.currency}
             job = job.noting(What.REFUNDED, at=now, who="shop", reason=f"{amount} went back", evidence=evidence)
             claim.save(job)
-        if claim.state in {State.PENDING, State.PROCESSING, State.REVIEW}:
+        if claim.state in UNDER_WAY:
             _to_failed(claim, job, shop)
         return job
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from downstream.domain.errors import PersonDecides
 from downstream.domain.forgotten import KEPT_YEARS
 from downstream.files import PRIVATE_FILE
-from downstream.queue import NoSuchJob, Queue, StillWritten, Unreadable
+from downstream.job_file import StillWritten, Unreadable
+from downstream.queue import NoSuchJob, Queue
 from downstream.shop.orders import DRAFT_DAYS
 from downstream.shop.places import OF_THE_STREAM, Place, check_name, places, services_of
 

@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING
 
 from downstream.domain.errors import Misconfigured, PersonDecides, TryAgain
 from downstream.domain.forgotten import Erased, KeptPayment, Proof
-from downstream.domain.job import State, What
+from downstream.domain.job import What
 from downstream.domain.money import Money
 from downstream.domain.ports import Published
+from downstream.domain.state import State
 from downstream.files import sync_folder
 from downstream.holds import DISPUTED, find_hold
+from downstream.job_file import Unreadable
 from downstream.locks import Lock
-from downstream.queue import Busy, NoSuchJob, Unreadable
+from downstream.queue import Busy, NoSuchJob
 from downstream.shop import errands
 from downstream.shop.orders import LONGEST_PENDING_DAYS
 from downstream.shop.places import LOCKS, check_name, places, services_of

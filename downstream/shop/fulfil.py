@@ -9,9 +9,10 @@ import time
 from typing import TYPE_CHECKING
 
 from downstream.domain.errors import TryAgain
-from downstream.domain.job import Failure, Job, State
+from downstream.domain.job import Failure, Job
 from downstream.domain.money import minor_digits
 from downstream.domain.order import Order, Paid
+from downstream.domain.state import State
 from downstream.domain.story import Brief, Story
 from downstream.files import private_folder, replace, write_durably
 from downstream.holds import backup_before, hold_restored

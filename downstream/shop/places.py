@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
 
-from downstream.domain.job import Job, State, StreamId
+from downstream.domain.job import Job, StreamId
+from downstream.domain.state import State
 from downstream.queue import NoSuchJob
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from downstream.domain.errors import DownstreamError
-from downstream.domain.job import State
 from downstream.domain.prices import MICROS_PER_CENT
 from downstream.domain.promise import ONE_ORDER, SLACK
+from downstream.domain.state import UNDER_WAY
 from downstream.prices import read_prices
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def promised_by(shop: Shop, now: datetime) -> datetime:
 
 
 def _ahead(shop: Shop) -> int:
-    return sum(len(shop.queue.names(state)) for state in (State.PENDING, State.PROCESSING, State.REVIEW))
+    return sum(len(shop.queue.names(state)) for state in UNDER_WAY)
 
 
 def _orders_a_day(shop: Shop) -> int:

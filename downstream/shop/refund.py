@@ -12,10 +12,10 @@ from downstream.shop import errands
 from downstream.shop.receipted import once, shop_receipts
 
 if TYPE_CHECKING:
-    from downstream.domain.job import State
     from downstream.domain.order import Paid
     from downstream.domain.payment import Payment, Refund
     from downstream.domain.ports import Payments
+    from downstream.domain.state import State
     from downstream.shop.shop import Shop
 
 _LOST = {"failed", "canceled"}

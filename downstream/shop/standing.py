@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from downstream.domain.job import GIVEN_UP, State, What
+from downstream.domain.job import GIVEN_UP, What
+from downstream.domain.state import UNDELIVERED, State
 from downstream.holds import CANCELLED, find_hold, is_restored
-from downstream.queue import StillWritten, Unreadable
+from downstream.job_file import StillWritten, Unreadable
 from downstream.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def _stage(shop: Shop, order: Order, state: State | None, job: Job | None, works
     kinds = {held.kind if held else "", job.failure.kind if job and job.failure else ""}
     if state is State.COMPLETED and not kinds & GIVEN_UP:
         return Stage.READY
-    if kinds & GIVEN_UP and state in {None, State.PENDING, State.PROCESSING, State.REVIEW, State.FAILED}:
+    if kinds & GIVEN_UP and state in {None, *UNDELIVERED}:
         goes_back = (kinds & GIVEN_UP) - {CANCELLED} or (job is not None and job.refunded_minor > 0)
         return Stage.WITHDRAWN if goes_back else Stage.CANCELLED
     is_late = order.promised_by is not None and shop.clock() > order.promised_by

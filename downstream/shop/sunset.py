@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from downstream.domain.errors import DownstreamError, PersonDecides, StopRun
-from downstream.domain.job import Job, State
+from downstream.domain.state import UNDELIVERED, State
 from downstream.holds import DISPUTED, PART_REFUNDED, REFUNDED, find_hold
-from downstream.queue import Busy, NoSuchJob, StillWritten, Unreadable
+from downstream.job_file import StillWritten, Unreadable
+from downstream.queue import Busy, NoSuchJob
 from downstream.retry import retry
 from downstream.shop.cancel import release
 from downstream.shop.events import page_closed
@@ -21,13 +22,11 @@ from downstream.shop.refund import refund
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from downstream.domain.job import Job
     from downstream.domain.money import Money
     from downstream.holds import Hold
     from downstream.queue import Queue
     from downstream.shop.shop import Shop
-
-
-_OPEN = (State.PENDING, State.PROCESSING, State.REVIEW, State.FAILED)
 
 
 class Way(StrEnum):
@@ -65,10 +64,10 @@ class Ended:
 def owed(shop: Shop) -> list[Owed]:
     """Every paid order whose customer has neither the page nor the money, with the way that suggests itself."""
     found: dict[str, tuple[State, Job | str]] = {}
-    for state in _OPEN:  # as jobs move: one that does so meanwhile is found where it is last
+    for state in UNDELIVERED:  # as jobs move: one that does so meanwhile is found where it is last
         found |= {Path(name).stem: (state, job) for name, job in _read(shop.queue, state)}
     listed = []
-    for name, (state, job) in sorted(found.items(), key=lambda one: -_OPEN.index(one[1][0])):
+    for name, (state, job) in sorted(found.items(), key=lambda one: -UNDELIVERED.index(one[1][0])):
         if isinstance(job, str):
             listed.append(Owed(name, state, None, Way.DECIDE, job))
         elif job.is_paid and not job.is_settled:

@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from downstream.domain.errors import DownstreamError, PersonDecides
-from downstream.domain.job import State
 from downstream.domain.period import Period
+from downstream.domain.state import State
 from downstream.files import is_half_written, write_durably
 from downstream.holds import find_hold
+from downstream.job_file import StillWritten, Unreadable
 from downstream.locks import Lock
-from downstream.queue import Busy, NoSuchJob, StillWritten, Unreadable
+from downstream.queue import Busy, NoSuchJob
 from downstream.shop import forget, proofs
 from downstream.shop.places import LOCKS, Place
 from downstream.workspace import Workspace

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from downstream.domain.errors import PersonDecides
-from downstream.domain.job import Failure, State, What
+from downstream.domain.job import Failure, What
+from downstream.domain.state import State
 from downstream.holds import is_restored
-from downstream.queue import Busy, NoSuchJob, StillWritten, Unreadable
+from downstream.job_file import StillWritten, Unreadable
+from downstream.queue import Busy, NoSuchJob
 from downstream.shop import errands
 from downstream.shop.standing import is_begun
 from downstream.workspace import Workspace

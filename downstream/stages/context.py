@@ -26,14 +26,16 @@ from downstream.domain.errors import (
     Throttled,
     TryAgain,
 )
-from downstream.domain.job import Failure, Job, State
+from downstream.domain.job import Failure, Job
+from downstream.domain.state import UNDER_WAY, State
 from downstream.domain.troubles import is_machine_trouble
 from downstream.guard import check_room
 from downstream.heartbeat import read_heartbeat
 from downstream.holds import CANCELLED, REFUNDED, check_not_held, find_hold, held_orders, let_go
+from downstream.job_file import StillWritten, Unreadable
 from downstream.log import where
 from downstream.machine import machine_trouble
-from downstream.queue import Busy, NoSuchJob, StillWritten, Unreadable
+from downstream.queue import Busy, NoSuchJob
 from downstream.receipts import Phase, Receipts
 from downstream.steps.work import Budget, Pools, Work
 from downstream.workspace import Workspace
@@ -169,9 +171,7 @@ class Context:
         """What held orders up, and holds up none any more, is told to be over."""
         known = told(self.home, _HOLD)
         if known:
-            waiting = [
-                job for state in (State.PENDING, State.PROCESSING, State.REVIEW) for job in self.queue.jobs(state)
-            ]
+            waiting = [job for state in UNDER_WAY for job in self.queue.jobs(state)]
             holding = {_HOLD + job.held_by for job in waiting if isinstance(job, Job)}
             for fingerprint in set(known) - holding:
                 self.all_clear(fingerprint, f"all clear: {fingerprint.removeprefix(_HOLD)} holds up no order any more")
@@ -200,7 +200,7 @@ class Context:
             if held is None or held.kind not in {CANCELLED, REFUNDED}:
                 continue
             with suppress(NoSuchJob, Busy, StillWritten, Unreadable):
-                claim = self.queue.claim(stream_id, State.PENDING, State.PROCESSING, State.REVIEW)
+                claim = self.queue.claim(stream_id, *UNDER_WAY)
                 with claim:
                     fail(self, claim, held.kind, held.reason)
             if held.kind == CANCELLED and self.queue.find(stream_id) is State.FAILED:

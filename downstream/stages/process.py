@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from downstream.domain.checks import Decision, Inspection
 from downstream.domain.errors import NoRoom
-from downstream.domain.job import State
+from downstream.domain.state import State
 from downstream.guard import check_room
 from downstream.locks import Lock
 from downstream.machine import machine_trouble

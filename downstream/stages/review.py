@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from downstream.domain.checks import Decision, Facts, Inspection, Verdict
 from downstream.domain.errors import Misconfigured, PersonDecides
-from downstream.domain.job import State, What
+from downstream.domain.job import What
+from downstream.domain.state import State
 from downstream.holds import check_not_held
 from downstream.queue import NoSuchJob
 from downstream.stages.context import Context, attempt, fail

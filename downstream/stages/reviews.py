@@ -16,9 +16,10 @@ from zoneinfo import ZoneInfo
 from pydantic import ValidationError
 
 from downstream.domain.forgotten import Proof
-from downstream.domain.job import GIVEN_UP, Job, State
+from downstream.domain.job import GIVEN_UP, Job
 from downstream.domain.promise import turn
 from downstream.domain.report import Cost, Report, Stopped, Window, events, figures, oldest, spending
+from downstream.domain.state import State
 from downstream.files import private_folder, sync_folder, write_durably
 from downstream.heartbeat import Pulse, read_heartbeat
 from downstream.holds import CANCELLED, DISPUTED, REFUNDED, find_hold, held_orders

@@ -14,7 +14,7 @@ from downstream.domain.record import explain
 from downstream.domain.story import MAX_INPUT_BYTES, Story, check_length
 from downstream.domain.troubles import is_machine_trouble
 from downstream.files import private_folder, write_durably
-from downstream.queue import HALF_WRITTEN_SECONDS
+from downstream.job_file import HALF_WRITTEN_SECONDS
 
 if TYPE_CHECKING:
     from pathlib import Path

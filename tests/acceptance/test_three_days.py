@@ -30,7 +30,8 @@ from served import shop_environment
 from simulated import TICK, Clock, Cron, House, moment
 
 from downstream.domain.errors import DownstreamError
-from downstream.domain.job import Job, State
+from downstream.domain.job import Job
+from downstream.domain.state import State
 from downstream.heartbeat import write_heartbeat
 from downstream.holds import DISPUTED, find_hold, let_go
 from downstream.installation import lay_out

@@ -14,10 +14,11 @@ from business import NOW, add_order
 from downstream.backup import capture
 from downstream.backup.copying import Copier
 from downstream.domain.errors import TryAgain
-from downstream.domain.job import State, What
+from downstream.domain.job import What
+from downstream.domain.state import State
 from downstream.files import write_durably
 from downstream.holds import OPERATOR, Hold, hold, let_go
-from downstream.queue import STATES, Queue
+from downstream.queue import Queue
 from downstream.receipts import Receipts
 from downstream.shop import errands
 
@@ -66,7 +67,7 @@ class Worker(threading.Thread):
 
 def check_is_of_one_moment(files: Path, stream_id: str) -> str:
     """The job lies in one folder, knows no step that the receipts do not, and what was bought is there; its state."""
-    found = [state for state in STATES if (files / "jobs" / state / f"{stream_id}.json").exists()]
+    found = [state for state in State if (files / "jobs" / state / f"{stream_id}.json").exists()]
     assert len(found) == 1, found
     job = json.loads((files / "jobs" / found[0] / f"{stream_id}.json").read_bytes())
     lines = (files / "streams" / stream_id / "receipts.jsonl").read_bytes()

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from downstream.domain.job import Entry, Failure, Job, State, What
+from downstream.domain.job import Entry, Failure, Job, What
 from downstream.domain.money import Money
 from downstream.domain.record import explain
+from downstream.domain.state import State
 
 NOW = datetime(2026, 1, 6, 12, tzinfo=UTC)
 SEED = {

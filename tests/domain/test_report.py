@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from downstream.domain.forgotten import KeptPayment
-from downstream.domain.job import Entry, Job, State, What
+from downstream.domain.job import Entry, Job, What
 from downstream.domain.money import Money
 from downstream.domain.report import Event, Figures, Window, events, figures, oldest
+from downstream.domain.state import State
 
 START = datetime(2026, 1, 5, 23, tzinfo=UTC)
 WINDOW = Window(START, START + timedelta(days=1))

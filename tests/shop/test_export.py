@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from downstream.domain.errors import PersonDecides
-from downstream.domain.job import State
+from downstream.domain.state import State
 from downstream.holds import Hold, hold
 from downstream.locks import Lock
 from downstream.queue import NoSuchJob, Queue

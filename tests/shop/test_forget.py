@@ -18,15 +18,17 @@ from live import CUSTOMER
 from live import Shop as LiveShop
 
 from downstream.domain.errors import Misconfigured, PersonDecides, TryAgain
-from downstream.domain.job import Entry, State, What
+from downstream.domain.job import Entry, What
 from downstream.domain.money import Money
 from downstream.domain.order import Checkout, Typed
 from downstream.domain.payment import CheckoutSession, EventKind, PaymentEvent
+from downstream.domain.state import State
 from downstream.holds import DISPUTED, Hold, held_orders, hold
+from downstream.job_file import Unreadable
 from downstream.locks import Lock
 from downstream.log import open_log
 from downstream.providers.vercel import VercelHosting
-from downstream.queue import Busy, NoSuchJob, Queue, Unreadable
+from downstream.queue import Busy, NoSuchJob, Queue
 from downstream.receipts import Receipts
 from downstream.settings import Settings
 from downstream.shop import errands

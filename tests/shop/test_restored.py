@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from downstream.domain.errors import PersonDecides
-from downstream.domain.job import State
+from downstream.domain.state import State
 from downstream.holds import CANCELLED, REFUNDED, RESTORED, find_hold, hold_restored, note_restored
 from downstream.shop import counter as errand_counter
 from downstream.shop import errands

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from downstream.domain.job import Entry, Job, State, What
+from downstream.domain.job import Entry, Job, What
+from downstream.domain.state import State
 from downstream.files import private_folder
 from downstream.holds import Hold, hold
 from downstream.log import open_log

@@ -15,9 +15,10 @@ import pytest
 from conftest import books
 
 from downstream.domain.forgotten import KeptPayment, Proof
-from downstream.domain.job import Entry, Failure, Job, State, What
+from downstream.domain.job import Entry, Failure, Job, What
 from downstream.domain.period import Period
 from downstream.domain.ports import Providers, Silence, Suppliers
+from downstream.domain.state import State
 from downstream.heartbeat import write_heartbeat
 from downstream.holds import CANCELLED, DISPUTED, OPERATOR, REFUNDED, Hold, hold
 from downstream.ledger import Caps, Ledger

@@ -15,8 +15,8 @@ import pytest
 import requests
 
 from downstream.domain.errors import PersonDecides, TryAgain
-from downstream.domain.job import State
 from downstream.domain.payment import EventKind
+from downstream.domain.state import State
 from downstream.web import guards
 
 Form = dict[str, Any]

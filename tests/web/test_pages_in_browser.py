@@ -17,9 +17,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from downstream.domain.job import State, What
+from downstream.domain.job import What
 from downstream.domain.language import count_words
 from downstream.domain.payment import EventKind
+from downstream.domain.state import State
 from downstream.web.assets import counting_rules
 
 Form = dict[str, Any]
