@@ -215,17 +215,18 @@ def _timezone(environment: Mapping[str, str]) -> str:
     name = environment.get("TIMEZONE")
     if not name:
         return _machine_timezone(environment)
-    if not _is_timezone(name):
+    if not is_timezone(name):
         raise Misconfigured(f"TIMEZONE is {name!r}, which is not a time zone such as Europe/Budapest")
     return name
 
 
 def _machine_timezone(environment: Mapping[str, str]) -> str:
     name = environment.get("TZ", "").lstrip(":") or str(Path("/etc/localtime").resolve()).rpartition("zoneinfo/")[2]
-    return name if _is_timezone(name) else "UTC"
+    return name if is_timezone(name) else "UTC"
 
 
-def _is_timezone(name: str) -> bool:
+def is_timezone(name: str) -> bool:
+    """There is a zone of that name."""
     from zoneinfo import ZoneInfo
 
     try:

@@ -20,8 +20,8 @@ from fakes.services import Services
 from fakes.smtp import MailFault
 from fakes.stripe import FakeStripe
 
-from downstream import doctor
-from downstream.doctor import Finding, examine
+from downstream.doctor import examine, machine
+from downstream.doctor import services as outside
 from downstream.domain.forgotten import Proof
 from downstream.domain.order import Typed
 from downstream.heartbeat import write_heartbeat
@@ -38,6 +38,8 @@ from downstream.shop.proofs import save_proof
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from downstream.doctor.finding import Finding
+
 PROGRAM = f"{sys.executable} -m downstream"
 
 
@@ -50,8 +52,9 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def well(home: Path, services: Services) -> dict[str, str]:
+def well(home: Path, services: Services, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """This shell's environment where all is well: everything that is set stands in .env, too."""
+    monkeypatch.setattr(machine, "LOCALTIME", Path("/usr/share/zoneinfo/Europe/Budapest"))
     shell = environment()
     given = services.environment() | {name: value for name, value in shell.items() if name.startswith("CLIP_")}
     given |= {"TIMEZONE": "Europe/Budapest"}
@@ -200,8 +203,8 @@ def test_a_disk_that_fills_up_is_told_of_in_time(
 
 @pytest.mark.parametrize(("little", "level"), [(1, "ok"), (10**18, "FAIL")])
 def test_inodes_are_counted_too(home: Path, monkeypatch: pytest.MonkeyPatch, little: int, level: str) -> None:
-    monkeypatch.setattr(doctor, "LITTLE_ROOM_INODES", little)
-    monkeypatch.setattr(doctor, "NO_ROOM_INODES", little)
+    monkeypatch.setattr(machine, "LITTLE_ROOM_INODES", little)
+    monkeypatch.setattr(machine, "NO_ROOM_INODES", little)
 
     assert findings(home)["inodes"][0].level == level
 
@@ -318,6 +321,22 @@ def test_a_machine_whose_zone_is_not_known_is_asked_to_say_it(home: Path) -> Non
 
     assert findings(home, unknown)["time zone"][0].level == "warn"
     assert findings(home, environment(TIMEZONE="UTC"))["time zone"][0].level == "ok"
+
+
+@pytest.mark.parametrize(
+    ("machines", "level"), [("Asia/Tokyo", "warn"), ("Asia/Seoul", "ok"), ("UTC", "warn"), ("posix-rules", "ok")]
+)
+def test_reviews_that_cron_starts_by_another_clock_are_told(
+    home: Path, monkeypatch: pytest.MonkeyPatch, machines: str, level: str
+) -> None:
+    zone = "America/New_York" if level == "warn" else "Asia/Tokyo"
+    monkeypatch.setattr(machine, "LOCALTIME", Path("/usr/share/zoneinfo") / machines)
+
+    (finding,) = findings(home, environment(TIMEZONE=zone))["time zone"]
+
+    assert finding.level == level
+    assert (machines in finding.found) == (level == "warn")
+    assert (zone in finding.next_step) == (level == "warn")
 
 
 # --- the shop --------------------------------------------------------------------------------------------------------
@@ -717,7 +736,7 @@ def test_a_clock_that_is_off_is_told_of_by_the_services_own(
         def now(cls, tz: Any = None) -> Any:
             return datetime.now(tz) + timedelta(seconds=seconds)
 
-    monkeypatch.setattr(doctor, "datetime", Off)
+    monkeypatch.setattr(outside, "datetime", Off)
 
     (finding,) = findings(home, well, offline=False)["clock"]
 
