@@ -60,9 +60,17 @@ ENVIRONMENT = """\
 #CURRENCY=eur
 # Where customers find the shop, http://127.0.0.1:8000 unless set; links in letters begin with it
 #PUBLIC_URL=
+# Pages of yours about who sells, on what terms, and what becomes of customers' data; the shop and its letters link them
+#IMPRINT_URL=
+#TERMS_URL=
+#PRIVACY_URL=
 
 # --- How long downstream tidy keeps what failed and nobody paid for, or was refunded; 0 keeps it
 #KEEP_FAILED_DAYS=90
+
+# --- For downstream backup restic; what its storage wants, such as AWS_ACCESS_KEY_ID, may stand here, too
+#RESTIC_REPOSITORY=
+#RESTIC_PASSWORD=
 
 # --- Needed with a team's Vercel token
 #VERCEL_TEAM_ID=

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from downstream.domain.errors import Misconfigured
 from downstream.domain.money import Money
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+Choice = TypeVar("Choice", bound=str)
 
 KEYS = ("GOOGLE_AI_API_KEY", "REPLICATE_API_TOKEN", "VERCEL_TOKEN", "SMTP_URL")
 """What the outside services need; an order that was paid for waits until all of them are there."""
@@ -91,6 +93,9 @@ class Settings:
     price_cents: int = 4900
     currency: str = "eur"
     public_url: str = "http://127.0.0.1:8000"
+    imprint_url: str = ""
+    terms_url: str = ""
+    privacy_url: str = ""
 
     calls_at_once: int = 48
     gemini_per_minute: int = 60
@@ -109,6 +114,12 @@ class Settings:
     def price(self) -> Money:
         """What an order costs the customer; ``price_cents`` are the currency's own smallest unit."""
         return Money(self.currency, self.price_cents)
+
+    @property
+    def seller_pages(self) -> dict[str, str]:
+        """Where customers read whom they deal with, by what the link says: the pages that are set."""
+        pages = {"Who we are": self.imprint_url, "Terms": self.terms_url, "Privacy": self.privacy_url}
+        return {name: address for name, address in pages.items() if address}
 
     @property
     def missing_keys(self) -> tuple[str, ...]:
@@ -136,78 +147,115 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     """
     read = _Reader(environment)
     return Settings(
-        review_policy="operator" if read.choice("REVIEW_POLICY", ("auto", "operator")) == "operator" else "auto",
-        jobs_at_once=int(read.number("JOBS_AT_ONCE", 4, low=1, high=64)),
-        segments_at_once=int(read.number("SEGMENTS_AT_ONCE", min(os.cpu_count() or 2, 64), low=1, high=64)),
-        regenerations_per_segment=int(read.number("REGENERATIONS_PER_SEGMENT", 2, low=0, high=20)),
-        regenerations_per_order=int(read.number("REGENERATIONS_PER_ORDER", 4, low=0, high=100)),
-        clip_seconds=read.number("CLIP_SECONDS", 6, low=0.5, high=10, whole=False),
-        clip_frames_per_second=int(read.number("CLIP_FRAMES_PER_SECOND", 24, low=8, high=60)),
-        clip_width=int(read.number("CLIP_WIDTH", 1280, low=64, high=1920, step=2)),
-        clip_height=int(read.number("CLIP_HEIGHT", 720, low=36, high=1080, step=2)),
-        page_bytes_per_segment=int(read.number("PAGE_BYTES_PER_SEGMENT", 1_500_000, low=1, high=100_000_000)),
+        review_policy=read.choice("REVIEW_POLICY", ("auto", "operator")),
+        jobs_at_once=read.whole("JOBS_AT_ONCE", low=1, high=64),
+        segments_at_once=read.whole("SEGMENTS_AT_ONCE", low=1, high=64, default=min(os.cpu_count() or 2, 64)),
+        regenerations_per_segment=read.whole("REGENERATIONS_PER_SEGMENT", low=0, high=20),
+        regenerations_per_order=read.whole("REGENERATIONS_PER_ORDER", low=0, high=100),
+        clip_seconds=read.number("CLIP_SECONDS", low=0.5, high=10),
+        clip_frames_per_second=read.whole("CLIP_FRAMES_PER_SECOND", low=8, high=60),
+        clip_width=read.whole("CLIP_WIDTH", low=64, high=1920, step=2),
+        clip_height=read.whole("CLIP_HEIGHT", low=36, high=1080, step=2),
+        page_bytes_per_segment=read.whole("PAGE_BYTES_PER_SEGMENT", low=1, high=100_000_000),
         timezone=_timezone(environment),
-        mail_from=_address("MAIL_FROM", environment) or "DownStream <stories@localhost>",
-        operator_email=_address("OPERATOR_EMAIL", environment),
+        mail_from=read.address("MAIL_FROM"),
+        operator_email=read.address("OPERATOR_EMAIL"),
         healthcheck_url=healthcheck_url(environment),
-        disk_reserve_mb=int(read.number("DISK_RESERVE_MB", 1000, low=0, high=1_000_000)),
-        memory_reserve_mb=int(read.number("MEMORY_RESERVE_MB", 300, low=0, high=1_000_000)),
+        disk_reserve_mb=read.whole("DISK_RESERVE_MB", low=0, high=1_000_000),
+        memory_reserve_mb=read.whole("MEMORY_RESERVE_MB", low=0, high=1_000_000),
         google_ai_api_key=_secret("GOOGLE_AI_API_KEY", environment),
-        google_gemini_base_url=_base_url(
-            "GOOGLE_GEMINI_BASE_URL", "https://generativelanguage.googleapis.com", environment
-        ),
-        google_api_version="v1beta" if read.choice("GOOGLE_API_VERSION", ("v1", "v1beta")) == "v1beta" else "v1",
+        google_gemini_base_url=read.base_url("GOOGLE_GEMINI_BASE_URL"),
+        google_api_version=read.choice("GOOGLE_API_VERSION", ("v1", "v1beta")),
         replicate_api_token=_secret("REPLICATE_API_TOKEN", environment),
-        replicate_base_url=_base_url("REPLICATE_BASE_URL", "https://api.replicate.com", environment),
+        replicate_base_url=read.base_url("REPLICATE_BASE_URL"),
         vercel_token=_secret("VERCEL_TOKEN", environment),
-        vercel_team_id=environment.get("VERCEL_TEAM_ID", ""),
-        vercel_base_url=_base_url("VERCEL_BASE_URL", "https://api.vercel.com", environment),
+        vercel_team_id=read.text("VERCEL_TEAM_ID"),
+        vercel_base_url=read.base_url("VERCEL_BASE_URL"),
         smtp_url=_smtp_url(environment),
-        director="claude" if read.choice("DIRECTOR", ("gemini", "claude")) == "claude" else "gemini",
+        director=read.choice("DIRECTOR", ("gemini", "claude")),
         anthropic_api_key=_secret("ANTHROPIC_API_KEY", environment),
-        claude_command=environment.get("CLAUDE_COMMAND") or "claude",
-        clip_resolution="1080p" if read.choice("CLIP_RESOLUTION", ("768p", "1080p")) == "1080p" else "768p",
+        claude_command=read.text("CLAUDE_COMMAND"),
+        clip_resolution=read.choice("CLIP_RESOLUTION", ("768p", "1080p")),
         stripe_api_key=_secret("STRIPE_API_KEY", environment),
         stripe_webhook_secret=_secret("STRIPE_WEBHOOK_SECRET", environment),
-        stripe_base_url=_base_url("STRIPE_BASE_URL", "https://api.stripe.com", environment),
-        keep_failed_days=int(read.number("KEEP_FAILED_DAYS", 90, low=0, high=3650)),
-        price_cents=int(read.number("PRICE_CENTS", 4900, low=0, high=10_000_000)),
-        currency=_currency(environment),
-        public_url=_base_url("PUBLIC_URL", "http://127.0.0.1:8000", environment),
-        calls_at_once=int(read.number("CALLS_AT_ONCE", 48, low=1, high=256)),
-        gemini_per_minute=int(read.number("GEMINI_PER_MINUTE", 60, low=1, high=10_000)),
-        gemini_at_once=int(read.number("GEMINI_AT_ONCE", 8, low=1, high=64)),
-        replicate_per_minute=int(read.number("REPLICATE_PER_MINUTE", 60, low=1, high=600)),
-        replicate_at_once=int(read.number("REPLICATE_AT_ONCE", 16, low=1, high=64)),
-        vercel_at_once=int(read.number("VERCEL_AT_ONCE", 16, low=1, high=50)),
-        cap_per_call_cents=int(read.number("CAP_PER_CALL_CENTS", 100, low=0, high=100_000)),
-        cap_per_job_percent=int(read.number("CAP_PER_JOB_PERCENT", 40, low=0, high=1000)),
-        cap_per_unpaid_job_cents=int(read.number("CAP_PER_UNPAID_JOB_CENTS", 500, low=0, high=1_000_000)),
-        cap_per_day_cents=int(read.number("CAP_PER_DAY_CENTS", 10_000, low=0, high=100_000_000)),
-        cap_per_month_cents=int(read.number("CAP_PER_MONTH_CENTS", 100_000, low=0, high=1_000_000_000)),
+        stripe_base_url=read.base_url("STRIPE_BASE_URL"),
+        keep_failed_days=read.whole("KEEP_FAILED_DAYS", low=0, high=3650),
+        price_cents=read.whole("PRICE_CENTS", low=0, high=10_000_000),
+        currency=_currency(read.text("CURRENCY")),
+        public_url=read.base_url("PUBLIC_URL"),
+        imprint_url=read.page("IMPRINT_URL"),
+        terms_url=read.page("TERMS_URL"),
+        privacy_url=read.page("PRIVACY_URL"),
+        calls_at_once=read.whole("CALLS_AT_ONCE", low=1, high=256),
+        gemini_per_minute=read.whole("GEMINI_PER_MINUTE", low=1, high=10_000),
+        gemini_at_once=read.whole("GEMINI_AT_ONCE", low=1, high=64),
+        replicate_per_minute=read.whole("REPLICATE_PER_MINUTE", low=1, high=600),
+        replicate_at_once=read.whole("REPLICATE_AT_ONCE", low=1, high=64),
+        vercel_at_once=read.whole("VERCEL_AT_ONCE", low=1, high=50),
+        cap_per_call_cents=read.whole("CAP_PER_CALL_CENTS", low=0, high=100_000),
+        cap_per_job_percent=read.whole("CAP_PER_JOB_PERCENT", low=0, high=1000),
+        cap_per_unpaid_job_cents=read.whole("CAP_PER_UNPAID_JOB_CENTS", low=0, high=1_000_000),
+        cap_per_day_cents=read.whole("CAP_PER_DAY_CENTS", low=0, high=100_000_000),
+        cap_per_month_cents=read.whole("CAP_PER_MONTH_CENTS", low=0, high=1_000_000_000),
     )
+
+
+_DEFAULTS = Settings()
 
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
+    """What the environment says; where it says nothing, or nothing between the quotes, the default."""
+
     environment: Mapping[str, str]
 
-    def choice(self, name: str, choices: tuple[str, ...]) -> str:
-        value = self.environment.get(name) or choices[0]
-        if value not in choices:
-            raise Misconfigured(f"{name} is {value!r}; it must be one of {', '.join(choices)}")
+    def text(self, name: str) -> str:
+        return self.environment.get(name) or str(getattr(_DEFAULTS, name.lower()))
+
+    def choice(self, name: str, choices: tuple[Choice, ...]) -> Choice:
+        value = self.text(name)
+        for choice in choices:
+            if choice == value:
+                return choice
+        raise Misconfigured(f"{name} is {value!r}; it must be one of {', '.join(choices)}")
+
+    def whole(self, name: str, *, low: int, high: int, step: int = 1, default: int | None = None) -> int:
+        text = self.environment.get(name) or str(default or self.text(name))
+        try:
+            value = int(text)
+        except ValueError:
+            raise Misconfigured(f"{name} is {text!r}; it must be a whole number") from None
+        if not low <= value <= high or value % step:
+            even = " and even" if step == 2 else ""
+            raise Misconfigured(f"{name} is {text}; it must be between {low} and {high}{even}")
         return value
 
-    def number(self, name: str, default: float, *, low: float, high: float, whole: bool = True, step: int = 1) -> float:
-        text = self.environment.get(name) or str(default)
+    def number(self, name: str, *, low: float, high: float) -> float:
+        text = self.text(name)
         try:
-            value = int(text) if whole else float(text)
+            value = float(text)
         except ValueError:
-            raise Misconfigured(f"{name} is {text!r}; it must be a {'whole ' if whole else ''}number") from None
-        if not low <= value <= high or (value % step and whole):
-            even = " and even" if step == 2 else ""
-            raise Misconfigured(f"{name} is {text}; it must be between {low:g} and {high:g}{even}")
+            raise Misconfigured(f"{name} is {text!r}; it must be a number") from None
+        if not low <= value <= high:
+            raise Misconfigured(f"{name} is {text}; it must be between {low:g} and {high:g}")
         return value
+
+    def address(self, name: str) -> str:
+        from email.utils import parseaddr
+
+        address = self.text(name)
+        if address and ("@" not in parseaddr(address)[1] or not address.isprintable()):
+            raise Misconfigured(f"{name} is not an address such as DownStream <stories@example.com>")
+        return address
+
+    def base_url(self, name: str) -> str:
+        return _base_url(name, self.text(name))
+
+    def page(self, name: str) -> str:
+        address = self.text(name)
+        if address:
+            _base_url(name, address)
+        return address
 
 
 def _timezone(environment: Mapping[str, str]) -> str:
@@ -236,15 +284,6 @@ def is_timezone(name: str) -> bool:
     return True
 
 
-def _address(name: str, environment: Mapping[str, str]) -> str:
-    from email.utils import parseaddr
-
-    address = environment.get(name) or ""
-    if address and ("@" not in parseaddr(address)[1] or not address.isprintable()):
-        raise Misconfigured(f"{name} is not an address such as DownStream <stories@example.com>")
-    return address
-
-
 def _secret(name: str, environment: Mapping[str, str]) -> Secret:
     value = environment.get(name, "").strip()
     if not value.isascii() or not value.isprintable() or " " in value:
@@ -259,14 +298,14 @@ def healthcheck_url(environment: Mapping[str, str]) -> Secret:
         Misconfigured: that is no address.
     """
     address = _secret("HEALTHCHECK_URL", environment).reveal()
-    return Secret(_base_url("HEALTHCHECK_URL", address, environment)) if address else NO_SECRET
+    return Secret(_base_url("HEALTHCHECK_URL", address)) if address else NO_SECRET
 
 
-def _base_url(name: str, default: str, environment: Mapping[str, str]) -> str:
+def _base_url(name: str, address: str) -> str:
     """Where a service is; plain http only on this machine, for a key goes along with every call."""
     from urllib.parse import urlsplit
 
-    address = (environment.get(name) or default).rstrip("/")
+    address = address.rstrip("/")
     try:
         parts = urlsplit(address)
         host, _ = parts.hostname, parts.port
@@ -277,8 +316,8 @@ def _base_url(name: str, default: str, environment: Mapping[str, str]) -> str:
     raise Misconfigured(f"{name} must begin with https:// (http:// is for this machine only)")
 
 
-def _currency(environment: Mapping[str, str]) -> str:
-    currency = (environment.get("CURRENCY") or "eur").lower()
+def _currency(name: str) -> str:
+    currency = name.lower()
     if len(currency) != 3 or not currency.isascii() or not currency.isalpha():
         raise Misconfigured(f"CURRENCY is {currency!r}, which is not a currency such as eur")
     return currency

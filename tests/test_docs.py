@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
+from itertools import zip_longest
 from pathlib import Path
 
 import click
@@ -33,6 +34,22 @@ def test_every_command_has_help_and_is_in_the_readme(name: str) -> None:
 @pytest.mark.parametrize("field", [field.name for field in fields(Settings)])
 def test_every_setting_is_in_the_readme(field: str) -> None:
     assert f"`{field.upper()}`" in README
+
+
+def test_the_readme_names_the_defaults_of_the_settings() -> None:
+    defaults = {field.name.upper(): getattr(Settings(), field.name) for field in fields(Settings)}
+    of_the_machine = {"SEGMENTS_AT_ONCE", "TIMEZONE"}
+    told = {}
+    for names, values in re.findall(r"^\| (`[A-Z_`, ]+`) \|([^|]*)\|", README, re.MULTILINE):
+        for name, value in zip_longest(
+            re.findall(r"\w+", names), filter(None, values.strip().split(", ")), fillvalue=""
+        ):
+            told[name] = value.strip("` ")
+
+    assert set(defaults) - set(told) <= {"CLAUDE_COMMAND", "ANTHROPIC_API_KEY"}
+    for name in set(told) & set(defaults) - of_the_machine:
+        if not name.endswith("_BASE_URL"):
+            assert told[name] == (str(defaults[name] or "") if told[name] != "6" else f"{defaults[name]:g}"), name
 
 
 @pytest.mark.parametrize("code", list(ExitCode))

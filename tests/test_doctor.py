@@ -421,6 +421,20 @@ def test_real_money_is_taken_at_a_public_address_only(
     )
 
 
+def test_who_takes_real_money_says_who_that_is(home: Path) -> None:
+    pages = {"IMPRINT_URL": "https://a.example/us", "TERMS_URL": "https://a.example/terms"}
+
+    def told(**settings: str) -> list[str]:
+        return [one.found for one in findings(home, environment(**settings))["shop"] if "cannot read" in one.found]
+
+    assert told(**LIVE) == [
+        "real money is taken, and customers cannot read who takes it: IMPRINT_URL, TERMS_URL, PRIVACY_URL not set"
+    ]
+    assert told(**LIVE, **pages)[0].endswith(": PRIVACY_URL not set")
+    assert told(**LIVE, **pages, PRIVACY_URL="https://a.example/data") == []
+    assert told(**TEST) == []
+
+
 @pytest.mark.parametrize(
     ("price", "currency", "fails"),
     [("49", "eur", True), ("50", "eur", False), ("0", "eur", False), ("49", "usd", True), ("4900", "xyz", True)],

@@ -68,6 +68,9 @@ def test_every_setting_is_read_from_the_variable_of_its_name() -> None:
         "PRICE_CENTS": "5900",
         "CURRENCY": "huf",
         "PUBLIC_URL": "https://stories.example.com",
+        "IMPRINT_URL": "https://example.com/who/",
+        "TERMS_URL": "https://example.com/terms#stories",
+        "PRIVACY_URL": "https://example.com/privacy",
         "CALLS_AT_ONCE": "7",
         "GEMINI_PER_MINUTE": "10",
         "GEMINI_AT_ONCE": "3",
@@ -124,6 +127,8 @@ def test_no_secret_shows_itself() -> None:
         ("GOOGLE_GEMINI_BASE_URL", "http://planted.example"),
         ("REPLICATE_BASE_URL", "planted.example"),
         ("VERCEL_BASE_URL", "http://127.0.0.1.planted.example"),
+        ("IMPRINT_URL", "javascript:planted()"),
+        ("TERMS_URL", "/planted"),
     ],
 )
 def test_a_wrong_key_or_address_is_refused_by_its_name_and_not_repeated(name: str, value: str) -> None:
@@ -145,7 +150,7 @@ def test_the_environment_goes_before_the_file_and_dollars_stay_as_they_are(tmp_p
 
 def test_the_template_names_every_key_and_only_settings_there_are_with_their_defaults(tmp_path: Path) -> None:
     lines = [line[1:].partition("=") for line in ENVIRONMENT.splitlines() if re.match(r"#[A-Z_]+=", line)]
-    named = {name: value for name, _, value in lines}
+    named = {name: value for name, _, value in lines if not name.startswith("RESTIC_")}
 
     assert set(KEYS) <= set(named) <= {field.name.upper() for field in fields(Settings)}
     assert not any(value for name, value in named.items() if name.endswith(("KEY", "TOKEN", "URL")))

@@ -38,6 +38,7 @@ def look(home: Path, settings: Settings, prices: Prices, now: datetime) -> Itera
         yield Finding("ok", "shop", f"a demo: nobody pays (STRIPE_API_KEY is not set); {found.drafts} draft(s)")
     else:
         yield from _secrets(settings)
+        yield from _seller(settings)
         yield _watcher(settings)
         yield from _price(settings, prices)
         yield _drafts(found)
@@ -59,6 +60,18 @@ def _secrets(settings: Settings) -> Iterator[Finding]:
     if "_live_" in settings.stripe_api_key.reveal() and not _is_public(settings.public_url):
         found = f"real money is taken, and PUBLIC_URL is {settings.public_url}"
         yield Finding("FAIL", "shop", found, "set PUBLIC_URL to the https:// address customers come to")
+
+
+def _seller(settings: Settings) -> Iterator[Finding]:
+    """Who pays real money can read whom they pay, on what terms, and what becomes of their data.
+
+    In the EU these come before the order (directive 2011/83/EU, article 6; regulation 2016/679, article 13).
+    """
+    pages = {"IMPRINT_URL": settings.imprint_url, "TERMS_URL": settings.terms_url, "PRIVACY_URL": settings.privacy_url}
+    missing = ", ".join(name for name, address in pages.items() if not address)
+    if missing and "_live_" in settings.stripe_api_key.reveal():
+        found = f"real money is taken, and customers cannot read who takes it: {missing} not set"
+        yield Finding("warn", "shop", found, "have pages of yours linked from the form; the EU asks for all three")
 
 
 def _watcher(settings: Settings) -> Finding:

@@ -38,6 +38,7 @@ def confirmation(settings: Settings, order: Order, title: str, to: str, status: 
         "How it is doing, and a button to withdraw as long as nothing has been started:",
         status,
         f"What you agreed to on {_when(order.ordered_at, settings)}:\n{agreed}" if agreed else "",
+        "\n".join(f"{name}: {address}" for name, address in settings.seller_pages.items()),
         "Keep the address above to yourself: whoever has it sees how the order is doing.",
     ]
     subject = f"We have your order: {one_line(title)}"

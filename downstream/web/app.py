@@ -66,6 +66,7 @@ def make_app(shop: Shop, *, after_change: Callable[[], None]) -> Flask:
     )
     app.url_map.merge_slashes = False  # its redirects would be built from the request's host
     app.jinja_env.undefined = StrictUndefined
+    app.jinja_env.globals["seller_pages"] = shop.settings.seller_pages
     guard(app, shop.settings)
     _add_pages(app, Door(shop, after_change))
     _add_files(app, shop)

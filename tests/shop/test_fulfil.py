@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -349,3 +350,18 @@ def test_the_confirmation_is_sent_once_and_says_what_was_bought(counter: Counter
     assert "Paid: 49.00 EUR." in text
     assert f"https://stories.example/orders/{order.secret}" in text
     assert "my right of withdrawal ends" in text
+    assert "Terms:" not in text
+
+
+def test_the_confirmation_says_whom_one_deals_with(counter: Counter) -> None:
+    pages = {"imprint_url": "https://stories.example/us", "terms_url": "https://stories.example/terms"}
+    counter.shop = replace(counter.shop, settings=replace(counter.shop.settings, **pages))
+    counter.stripe.pay(counter.at_checkout()[1])
+    counter.tell_all()
+    errand_counter.work_off(counter.shop)
+
+    (letter,) = counter.smtp.letters
+    body = letter.message.get_body(("plain",))
+    assert body is not None
+    text = body.get_content()
+    assert "Who we are: https://stories.example/us\nTerms: https://stories.example/terms" in text.replace("\r", "")

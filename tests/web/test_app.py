@@ -52,6 +52,17 @@ def test_a_demo_says_so_and_names_no_price(demo: Any) -> None:
     assert "MiniMax" not in page.text
 
 
+def test_every_page_says_whom_one_deals_with(serve_shop: ServeShop) -> None:
+    shop = serve_shop(imprint_url="https://a.example/us", terms_url="https://a.example/terms?a=1&b=2")
+
+    for path in ("/", "/orders/nothing"):
+        page = shop.get(path).text
+        assert '<a href="https://a.example/us" rel="noopener" target="_blank">Who we are</a>' in page
+        assert '<a href="https://a.example/terms?a=1&amp;b=2" rel="noopener" target="_blank">Terms</a>' in page
+        assert "Privacy" not in page
+    assert "<footer" not in serve_shop().get("/").text
+
+
 def test_what_was_typed_is_shown_again_with_its_mistakes_beside_the_fields(demo: Any, filled: Form) -> None:
     secret = demo.begin(filled | {"title": "", "email": "nobody"})
 

@@ -473,11 +473,12 @@ def pages_of(shop: Any, filled: Form) -> dict[str, str]:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_axe_finds_nothing(demo: Any, visit: Visit, filled: Form, size: dict[str, int], scheme: str) -> None:
+def test_axe_finds_nothing(serve_shop: Any, visit: Visit, filled: Form, size: dict[str, int], scheme: str) -> None:
     page, axe = visit(size, color_scheme=scheme), Axe()
+    shop = serve_shop(imprint_url="https://a.example/us", terms_url="https://a.example/terms")
 
-    for name, path in pages_of(demo, filled).items():
-        page.goto(demo.address + path)
+    for name, path in pages_of(shop, filled).items():
+        page.goto(shop.address + path)
         found = axe.run(page).response["violations"]
         assert [(name, one["id"], [node["target"] for node in one["nodes"]]) for one in found] == []
 
@@ -491,14 +492,14 @@ def test_axe_finds_nothing_on_a_page_that_says_no(demo: Any, browser: Any) -> No
 
 
 @pytest.mark.parametrize("size", [NARROW, PHONE, DESKTOP, {"width": 2560, "height": 1440}])
-def test_every_page_fits_and_is_easy_to_hit(demo: Any, visit: Visit, filled: Form, size: dict[str, int]) -> None:
-    page = visit(size)
+def test_every_page_fits_and_is_easy_to_hit(serve_shop: Any, visit: Visit, filled: Form, size: dict[str, int]) -> None:
+    page, shop = visit(size), serve_shop(imprint_url="https://a.example/us", privacy_url="https://a.example/data")
 
-    for path in pages_of(demo, filled).values():
-        page.goto(demo.address + path)
+    for path in pages_of(shop, filled).values():
+        page.goto(shop.address + path)
         assert page.evaluate("document.documentElement.scrollWidth") == size["width"]
         for target in page.locator(
-            "button:visible, select, input:not([type=checkbox]), .button:visible, .agreement"
+            "button:visible, select, input:not([type=checkbox]), .button:visible, .agreement, .foot a"
         ).all():
             box = target.bounding_box()
             assert box
