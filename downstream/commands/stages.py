@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
@@ -34,6 +34,7 @@ from downstream.queue import Queue
 from downstream.shop import errands, watch
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from downstream.domain.checks import Verdict
@@ -155,14 +156,11 @@ def _look_at_promises(home: Path) -> None:
     if not stamps.is_due(stamp, LOOK_AT_PROMISES_SECONDS) or not (is_open or told(home, "promise.")):
         return
     from downstream import promises
-    from downstream.log import open_log, where
 
     settings = stage_settings(home)
-    try:
+    with _stopping_nothing(home, "promises.not_looked_at"):
         promises.tell(home, settings, now(), partial(tell, home))
-        stamps.done_now(stamp)
-    except Exception as error:  # noqa: BLE001 - who watches the work must not stop it; on a full disk every tick looks
-        open_log(home, "processor").error("promises.not_looked_at", **where(error))
+        stamps.done_now(stamp)  # after the look: on a full disk every tick looks
 
 
 def _look_at_failures(home: Path) -> None:
@@ -174,15 +172,26 @@ def _look_at_failures(home: Path) -> None:
     if queue.is_empty(State.FAILED) and not told(home, "failed."):
         return
     from downstream import failures
-    from downstream.log import open_log, where
 
     stage_settings(home)
-    try:
+    with _stopping_nothing(home, "failures.not_looked_at"):
         stamps.done_now(stamp)  # before the look: what changes meanwhile is looked at next time
-        failures.look(home, now(), partial(tell, home))
-    except Exception as error:  # noqa: BLE001 - who watches the work must not stop it
-        stamp.unlink(missing_ok=True)
-        open_log(home, "processor").error("failures.not_looked_at", **where(error))
+        try:
+            failures.look(home, now(), partial(tell, home))
+        except BaseException:
+            stamp.unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def _stopping_nothing(home: Path, event: str) -> Iterator[None]:
+    """Who watches the work must not stop it: whatever goes wrong is written down."""
+    from downstream.log import open_log, where
+
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001
+        open_log(home, "processor").error(event, **where(error))
 
 
 def _tend_shop(home: Path) -> None:
