@@ -321,6 +321,8 @@ def test_a_machine_whose_zone_is_not_known_is_asked_to_say_it(home: Path) -> Non
 
     assert findings(home, unknown)["time zone"][0].level == "warn"
     assert findings(home, environment(TIMEZONE="UTC"))["time zone"][0].level == "ok"
+    (home / ".env").write_text("TIMEZONE=UTC\n")
+    assert findings(home, unknown)["time zone"][0].level == "ok"
 
 
 @pytest.mark.parametrize(

@@ -107,12 +107,12 @@ def heartbeat(home: Path, now: datetime) -> Finding:
     return Finding("FAIL", "heartbeat", found.why, "downstream heartbeat renew")
 
 
-def zone(environment: Mapping[str, str], settings: Settings, now: datetime) -> Finding:
-    """Days begin by the clock by which cron starts the reviews."""
+def zone(told: Mapping[str, str], settings: Settings, now: datetime) -> Finding:
+    """Days begin by the clock by which cron starts the reviews; ``told`` are the environment and ``.env``."""
     from zoneinfo import ZoneInfo
 
-    local = environment.get("TZ", "").lstrip(":") or _zone_of(LOCALTIME)
-    if settings.timezone == "UTC" and not environment.get("TIMEZONE") and not local.endswith(("UTC", "GMT", "Zulu")):
+    local = told.get("TZ", "").lstrip(":") or _zone_of(LOCALTIME)
+    if settings.timezone == "UTC" and not told.get("TIMEZONE") and not local.endswith(("UTC", "GMT", "Zulu")):
         return Finding("warn", "time zone", "the machine's is not known, so UTC is used", "set TIMEZONE in .env")
     cron = _zone_of(LOCALTIME)
     if (
