@@ -198,7 +198,7 @@ def sunset(home: Path, finish: tuple[str, ...], refunds: tuple[str, ...], yes: b
     goes on until everything is delivered. Run it again to see what is left; at the end it says what only you can do.
     """
     require_running(home)
-    from downstream.shop import counter
+    from downstream.shop import counter, errands
     from downstream.shop import sunset as ending
 
     shop = shop_of(home)
@@ -208,6 +208,7 @@ def sunset(home: Path, finish: tuple[str, ...], refunds: tuple[str, ...], yes: b
         click.echo(line)
     is_closed = read_heartbeat(home, now()).is_sunset
     has_more = bool(pages or finish or any(one.way is ending.Way.REFUND for one in plan))
+    ended = None
     if not is_closed or has_more:
         if not yes:
             click.confirm("Close the shop and do this?", abort=True, err=True)
@@ -215,14 +216,16 @@ def sunset(home: Path, finish: tuple[str, ...], refunds: tuple[str, ...], yes: b
         _close_for_good(home)
         ending.close_pages(shop, ended)
         ending.carry_out(shop, ending.chosen(ending.owed(shop), finish=finish, refunds=refunds), ended)
-        counter.work_off(shop)
-        outbox.send(home, shop.settings)
-        for line in _told_of_end(ended):
-            click.echo(line)
-        if ended.not_done:
-            end(ExitCode.WAITING, "run downstream sunset again when that is settled")
+    counter.work_off(shop)  # with the letters that a run which was cut off left behind
+    outbox.send(home, shop.settings)
+    for line in _told_of_end(ended) if ended else ():
+        click.echo(line)
+    if ended and ended.not_done:
+        end(ExitCode.WAITING, "run downstream sunset again when that is settled")
     if ending.owed(shop):
         end(ExitCode.WAITING, "cron goes on with what is owed; run downstream sunset again to see what is left")
+    if not errands.is_empty(home):
+        end(ExitCode.WAITING, "letters wait in jobs/.errands, and cron sends them; run downstream sunset again")
     click.echo("nothing is owed to anybody. What only you can do:")
     for line in ending.left_to_do(shop):
         click.echo(f"  - {line}")
