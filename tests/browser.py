@@ -9,17 +9,22 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from playwright.sync_api import expect
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from playwright.sync_api import Browser, Playwright
 
+PATIENCE_SECONDS = 60
+"""For what is to come true in a page: on a busy machine nothing has a time of its own."""
 MOST_SECONDS = 120
 """Many times what any test needs of a browser, on a busy machine too."""
 
 
 def launch(playwright: Playwright) -> Browser:
-    """A running browser without a window."""
+    """A running browser without a window; ``expect`` has patience with its pages."""
+    expect.set_options(timeout=PATIENCE_SECONDS * 1000)
     return playwright.chromium.launch(
         executable_path=shutil.which("chromium"),
         args=[

@@ -46,7 +46,7 @@ def address_in(shop: Shop) -> str:
 
 def visit(address: str) -> bytes:
     """What a stranger gets there."""
-    answer = requests.get(address, timeout=10)
+    answer = requests.get(address, timeout=60)
     assert answer.status_code == 200
     return answer.content
 

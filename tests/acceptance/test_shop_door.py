@@ -90,7 +90,7 @@ def test_from_the_form_to_the_finished_page(
         with page.expect_navigation():
             page.get_by_role("link", name=re.compile("page|story", re.IGNORECASE)).first.click()
         address = page.url
-    finished = requests.get(address, timeout=10).content
+    finished = requests.get(address, timeout=60).content
     (order,) = (path.stem for path in shop.home.glob("jobs/completed/*.json"))
     assert read_text(finished) == STORY
     assert read_marker(finished) == order

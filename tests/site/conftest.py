@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import av
 import numpy as np
 import pytest
+from browser import PATIENCE_SECONDS
 from PIL import Image
 
 from downstream.domain.production import (
@@ -289,7 +290,7 @@ class Reader:
         self.page.goto(address)
         self.wait_until("document.documentElement.dataset.player")
 
-    def wait_until(self, expression: str, seconds: float = 15) -> None:
+    def wait_until(self, expression: str, seconds: float = PATIENCE_SECONDS) -> None:
         """Waits for a truth; the browser driver's own way of waiting is what the page's policy forbids."""
         give_up = time.monotonic() + seconds
         while not self.page.evaluate(expression):
@@ -340,7 +341,7 @@ def reader(browser: Browser) -> Iterator[Callable[..., Reader]]:
     def open_window(size: dict[str, int] | None = None, **options: Any) -> Reader:
         context = browser.new_context(viewport=size or DESKTOP, **options)
         contexts.append(context)
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(PATIENCE_SECONDS * 1000)
         reader = Reader(context.new_page())
         complain = reader.complaints.append
         reader.page.on("console", lambda message: complain(message.text) if message.type == "error" else None)

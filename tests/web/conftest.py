@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
+from browser import PATIENCE_SECONDS
 
 from downstream.domain.payment import CheckoutRequest, CheckoutSession, EventKind, Forged, PaymentEvent
 from downstream.log import open_log
@@ -112,7 +113,7 @@ class Till:
         """Calls the shop's webhook about a payment page."""
         body = json.dumps({"id": f"evt_{session_id}_{kind.name}", "type": kind.value, "session": session_id})
         headers = {"Stripe-Signature": "signed by the till"}
-        return requests.post(f"{self.shop_address}/stripe/webhook", body, headers=headers, timeout=10)
+        return requests.post(f"{self.shop_address}/stripe/webhook", body, headers=headers, timeout=60)
 
     def page(self, session_id: str) -> str:
         return (
@@ -172,10 +173,10 @@ class Served:
     """One entry for each time there may have been letters to send."""
 
     def get(self, path: str, **options: Any) -> requests.Response:
-        return requests.get(self.address + path, allow_redirects=False, timeout=20, **options)
+        return requests.get(self.address + path, allow_redirects=False, timeout=60, **options)
 
     def post(self, path: str, form: dict[str, Any] | bytes | None = None, **options: Any) -> requests.Response:
-        return requests.post(self.address + path, data=form, allow_redirects=False, timeout=20, **options)
+        return requests.post(self.address + path, data=form, allow_redirects=False, timeout=60, **options)
 
     def begin(self, form: dict[str, Any]) -> str:
         """The secret of a new draft."""
@@ -226,7 +227,7 @@ def serving(shop: Shop) -> Iterator[Served]:
         daemon=True,
     )
     thread.start()
-    assert listening.wait(10)
+    assert listening.wait(60)
     served = Served(shop, f"http://127.0.0.1:{place[0][1]}", changes)
     shop.settings = replace(shop.settings, public_url=served.address)
     try:
@@ -234,8 +235,8 @@ def serving(shop: Shop) -> Iterator[Served]:
     finally:
         stop.set()
         with suppress(OSError):  # it looks up when somebody comes, unless it is gone already
-            socket.create_connection(place[0], timeout=10).close()
-        thread.join(10)
+            socket.create_connection(place[0], timeout=60).close()
+        thread.join(60)
 
 
 @pytest.fixture
@@ -298,7 +299,7 @@ def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
         provoked.extend(refusals)
         context = browser.new_context(viewport=size or DESKTOP, **options)
         contexts.append(context)
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(PATIENCE_SECONDS * 1000)
         page = context.new_page()
         page.on("console", hear)
         page.on("pageerror", lambda error: complaints.append(str(error)))

@@ -127,7 +127,7 @@ def test_coming_back_without_paying_finds_the_form_as_it_was(serve_shop: ServeSh
     shop.post("/", filled | {"then": "pay"})
     (request,) = till.opened.values()
 
-    page = requests.get(request.cancel_url, timeout=10)
+    page = requests.get(request.cancel_url, timeout=60)
 
     assert "came back without paying" in page.text
     assert "How happy we are here!" in page.text
@@ -178,12 +178,12 @@ def test_a_payment_service_that_fails_loses_nothing_typed(
 
 def test_a_closed_tab_leads_back_to_its_draft_until_another_is_begun(demo: Any, filled: Form) -> None:
     with requests.Session() as browser:
-        draft = browser.post(f"{demo.address}/", filled | {"then": "save"}, timeout=10).url.partition("?")[0]
+        draft = browser.post(f"{demo.address}/", filled | {"then": "save"}, timeout=60).url.partition("?")[0]
 
-        assert browser.get(f"{demo.address}/", timeout=10).url == draft
-        fresh = browser.get(f"{demo.address}/?new", timeout=10)
+        assert browser.get(f"{demo.address}/", timeout=60).url == draft
+        fresh = browser.get(f"{demo.address}/?new", timeout=60)
         assert "How happy we are here!" not in fresh.text
-        assert browser.get(f"{demo.address}/", timeout=10).url == f"{demo.address}/"
+        assert browser.get(f"{demo.address}/", timeout=60).url == f"{demo.address}/"
 
 
 def test_the_cookie_is_for_this_shop_alone(demo: Any, filled: Form) -> None:
@@ -356,10 +356,10 @@ def test_before_the_webhook_has_come_the_status_page_waits_for_it(
     shop.post("/", filled | {"then": "pay"})
     ((session_id, request),) = till.opened.items()
 
-    before = requests.get(request.success_url, timeout=10)
+    before = requests.get(request.success_url, timeout=60)
     till.paid.add(session_id)
     till.tell(session_id)
-    after = requests.get(request.success_url, timeout=10)
+    after = requests.get(request.success_url, timeout=60)
 
     assert "waiting for the confirmation of your payment" in before.text
     assert "Your order is in" in after.text
@@ -494,7 +494,7 @@ def test_the_webhook_takes_events_from_another_site_as_often_as_they_come(ordere
 
     with requests.Session() as stripe:
         answers = {
-            stripe.post(f"{shop.address}/stripe/webhook", body, headers=headers, timeout=10).status_code
+            stripe.post(f"{shop.address}/stripe/webhook", body, headers=headers, timeout=60).status_code
             for _ in range(200)
         }
 
@@ -583,7 +583,7 @@ def test_a_part_of_a_file_can_be_asked_for(made: Any) -> None:
 def test_nothing_but_the_page_is_served(made: Any, path: str) -> None:
     """Asked over a bare connection, for HTTP libraries tidy addresses up."""
     host, port = made.address.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
         connection.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
 
