@@ -60,7 +60,8 @@ ENVIRONMENT = """\
 #CURRENCY=eur
 # Where customers find the shop, http://127.0.0.1:8000 unless set; links in letters begin with it
 #PUBLIC_URL=
-# Pages of yours about who sells, on what terms, and what becomes of customers' data; the shop and its letters link them
+# Pages of yours about who sells, on what terms, and what becomes of customers' data; linked from the shop and from the
+# letter that confirms an order
 #IMPRINT_URL=
 #TERMS_URL=
 #PRIVACY_URL=

@@ -159,9 +159,9 @@ class Queue:
             self._order, self._listed_at = in_turn(self.home / "jobs", self.newer), time.monotonic()
             self._order.reverse()  # the first to serve is popped from the end
         while self._order:
-            name, place = self._order.pop()
-            is_early = 0 < place.not_before - now.timestamp() <= LONGEST_PUT_OFF_SECONDS
-            if is_early or (place.needs_live and not live):
+            name, turn = self._order.pop()
+            is_early = 0 < turn.not_before - now.timestamp() <= LONGEST_PUT_OFF_SECONDS
+            if is_early or (turn.needs_live and not live):
                 continue
             claim = self._try_claim(State.PENDING, name, live=live, now=now)
             if claim is not None:
@@ -200,7 +200,7 @@ class Queue:
 
     def waiting(self) -> list[tuple[str, bool]]:
         """The file names in ``pending`` in the order of service, each with whether it needs outside services."""
-        return [(name, place.needs_live) for name, place in in_turn(self.home / "jobs", self.newer)]
+        return [(name, turn.needs_live) for name, turn in in_turn(self.home / "jobs", self.newer)]
 
     # --- inside ------------------------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ Choice = TypeVar("Choice", bound=str)
 
 KEYS = ("GOOGLE_AI_API_KEY", "REPLICATE_API_TOKEN", "VERCEL_TOKEN", "SMTP_URL")
 """What the outside services need; an order that was paid for waits until all of them are there."""
+LOCALTIME = Path("/etc/localtime")
 
 
 class Secret:
@@ -253,6 +254,8 @@ class _Reader:
 
     def page(self, name: str) -> str:
         address = self.text(name)
+        if not address.isprintable() or " " in address:
+            raise Misconfigured(f"{name} has a character that no address has")
         if address:
             _base_url(name, address)
         return address
@@ -269,8 +272,15 @@ def _timezone(environment: Mapping[str, str]) -> str:
 
 
 def _machine_timezone(environment: Mapping[str, str]) -> str:
-    name = environment.get("TZ", "").lstrip(":") or str(Path("/etc/localtime").resolve()).rpartition("zoneinfo/")[2]
+    name = environment.get("TZ", "").lstrip(":") or machine_zone()
     return name if is_timezone(name) else "UTC"
+
+
+def machine_zone() -> str:
+    """The zone of this machine's clock, by which cron goes whatever a shell's is; a path when nobody can tell which."""
+    if not LOCALTIME.exists():
+        return "UTC"  # localtime(5)
+    return str(LOCALTIME.resolve()).rpartition("zoneinfo/")[2]
 
 
 def is_timezone(name: str) -> bool:
@@ -302,7 +312,7 @@ def healthcheck_url(environment: Mapping[str, str]) -> Secret:
 
 
 def _base_url(name: str, address: str) -> str:
-    """Where a service is; plain http only on this machine, for a key goes along with every call."""
+    """The address without its last slash; plain http only on this machine: keys and customers go there."""
     from urllib.parse import urlsplit
 
     address = address.rstrip("/")

@@ -11,6 +11,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
+from downstream.domain.state import State
 from downstream.files import replace
 from downstream.job_file import Newer, StillWritten, Unreadable, is_job_name, read_job
 from downstream.locks import Lock
@@ -40,12 +41,12 @@ def in_turn(jobs: Path, newer: set[Path]) -> list[tuple[str, Turn]]:
     known = _load(jobs)
     index: dict[str, Turn] = {}
     unknown: list[tuple[str, Turn]] = []
-    for name, stamp in _stamps(jobs / "pending"):
+    for name, stamp in _stamps(jobs / State.PENDING):
         turn = known.get(name)
         if turn is not None and turn[:2] == stamp:
             index[name] = turn
             continue
-        path = jobs / "pending" / name
+        path = jobs / State.PENDING / name
         try:
             index[name] = _look_up(path, stamp)
         except Newer:

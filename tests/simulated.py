@@ -19,6 +19,7 @@ from served import typed
 from downstream import outbox, promises, stamps
 from downstream.domain.errors import DownstreamError
 from downstream.domain.ports import Silence
+from downstream.domain.state import UNDER_WAY
 from downstream.heartbeat import Pulse, read_heartbeat
 from downstream.locks import is_held
 from downstream.log import open_log
@@ -226,7 +227,7 @@ class House:
     def is_idle(self) -> bool:
         """Nothing waits and nothing is being made."""
         queue = Queue(self.home)
-        return all(queue.is_empty(state) for state in ("pending", "processing", "review"))
+        return all(queue.is_empty(state) for state in UNDER_WAY)
 
 
 class Cron:

@@ -20,6 +20,7 @@ from fakes.services import Services
 from fakes.smtp import MailFault
 from fakes.stripe import FakeStripe
 
+from downstream import settings
 from downstream.doctor import examine, machine
 from downstream.doctor import services as outside
 from downstream.domain.forgotten import Proof
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
     from downstream.doctor.finding import Finding
 
+ZONES = Path("/usr/share/zoneinfo")
 PROGRAM = f"{sys.executable} -m downstream"
 
 
@@ -54,7 +56,7 @@ def home(tmp_path: Path) -> Path:
 @pytest.fixture
 def well(home: Path, services: Services, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """This shell's environment where all is well: everything that is set stands in .env, too."""
-    monkeypatch.setattr(machine, "LOCALTIME", Path("/usr/share/zoneinfo/Europe/Budapest"))
+    monkeypatch.setattr(settings, "LOCALTIME", ZONES / "Europe/Budapest")
     shell = environment()
     given = services.environment() | {name: value for name, value in shell.items() if name.startswith("CLIP_")}
     given |= {"TIMEZONE": "Europe/Budapest"}
@@ -316,29 +318,56 @@ def test_a_service_on_hold_is_told_of(home: Path) -> None:
     assert findings(home)["on hold"][0].found == f"minimax until {until:%Y-%m-%d %H:%M} UTC"
 
 
-def test_a_machine_whose_zone_is_not_known_is_asked_to_say_it(home: Path) -> None:
-    unknown = {name: value for name, value in environment(TZ="CET-1").items() if name != "TIMEZONE"}
+@pytest.fixture
+def clock_of_the_machine(home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Finding]:
+    """What the doctor says of the zone when the machine has that file as its clock's, and ``.env`` sets the other."""
 
-    assert findings(home, unknown)["time zone"][0].level == "warn"
-    assert findings(home, environment(TIMEZONE="UTC"))["time zone"][0].level == "ok"
-    (home / ".env").write_text("TIMEZONE=UTC\n")
-    assert findings(home, unknown)["time zone"][0].level == "ok"
+    def look(localtime: Path, chosen: str, now: datetime | None = None) -> Finding:
+        monkeypatch.setattr(settings, "LOCALTIME", localtime)
+        (home / ".env").write_text(f"TIMEZONE={chosen}\n")
+        shell = environment(TZ="Pacific/Apia")  # says nothing about cron
+        del shell["TIMEZONE"]
+        found = examine(home, shell, now or datetime.now(UTC), offline=True)
+        (finding,) = (one for one in found if one.name == "time zone")
+        return finding
+
+    return look
+
+
+def test_a_machine_whose_zone_is_not_known_is_asked_to_say_it(tmp_path: Path, clock_of_the_machine: Any) -> None:
+    copied = tmp_path / "localtime"
+    shutil.copyfile(ZONES / "Asia/Tokyo", copied)
+
+    assert clock_of_the_machine(copied, "").level == "warn"
+    assert clock_of_the_machine(copied, "UTC").level == "ok"
 
 
 @pytest.mark.parametrize(
-    ("machines", "level"), [("Asia/Tokyo", "warn"), ("Asia/Seoul", "ok"), ("UTC", "warn"), ("posix-rules", "ok")]
+    ("machines", "chosen", "level"),
+    [
+        ("Asia/Tokyo", "America/New_York", "warn"),
+        ("Asia/Seoul", "Asia/Tokyo", "ok"),
+        ("UTC", "America/New_York", "warn"),
+        ("Asia/Tokyo", "", "ok"),  # the machine's own
+    ],
 )
 def test_reviews_that_cron_starts_by_another_clock_are_told(
-    home: Path, monkeypatch: pytest.MonkeyPatch, machines: str, level: str
+    clock_of_the_machine: Any, machines: str, chosen: str, level: str
 ) -> None:
-    zone = "America/New_York" if level == "warn" else "Asia/Tokyo"
-    monkeypatch.setattr(machine, "LOCALTIME", Path("/usr/share/zoneinfo") / machines)
-
-    (finding,) = findings(home, environment(TIMEZONE=zone))["time zone"]
+    finding = clock_of_the_machine(ZONES / machines, chosen)
 
     assert finding.level == level
-    assert (machines in finding.found) == (level == "warn")
-    assert (zone in finding.next_step) == (level == "warn")
+    assert (machines in finding.found and chosen in finding.next_step) == (level == "warn" or not chosen)
+
+
+def test_a_machine_without_a_zone_goes_by_utc(clock_of_the_machine: Any, tmp_path: Path) -> None:
+    assert clock_of_the_machine(tmp_path / "missing", "Asia/Tokyo").level == "warn"
+    assert clock_of_the_machine(tmp_path / "missing", "UTC").level == "ok"
+
+
+@pytest.mark.parametrize("month", [1, 7])
+def test_zones_that_differ_in_summer_alone_are_told_in_winter_too(clock_of_the_machine: Any, month: int) -> None:
+    assert clock_of_the_machine(ZONES / "UTC", "Europe/London", datetime(2027, month, 15, tzinfo=UTC)).level == "warn"
 
 
 # --- the shop --------------------------------------------------------------------------------------------------------
@@ -427,11 +456,10 @@ def test_who_takes_real_money_says_who_that_is(home: Path) -> None:
     pages = {"IMPRINT_URL": "https://a.example/us", "TERMS_URL": "https://a.example/terms"}
 
     def told(**settings: str) -> list[str]:
-        return [one.found for one in findings(home, environment(**settings))["shop"] if "cannot read" in one.found]
+        return [one.found for one in findings(home, environment(**settings))["shop"] if "not shown" in one.found]
 
-    assert told(**LIVE) == [
-        "real money is taken, and customers cannot read who takes it: IMPRINT_URL, TERMS_URL, PRIVACY_URL not set"
-    ]
+    (sentence,) = told(**LIVE)
+    assert sentence.endswith("customers are not shown all they must be: IMPRINT_URL, TERMS_URL, PRIVACY_URL not set")
     assert told(**LIVE, **pages)[0].endswith(": PRIVACY_URL not set")
     assert told(**LIVE, **pages, PRIVACY_URL="https://a.example/data") == []
     assert told(**TEST) == []

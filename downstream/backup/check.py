@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from downstream.domain.state import State
 from downstream.receipts import Phase
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from downstream.backup.manifest import Entry
 
-_BEGUN = ("processing", "review", "completed")
+_BEGUN = (State.PROCESSING, State.REVIEW, State.COMPLETED)
 """A job lies in one of them at most; what is dropped into ``pending`` once more is set aside when it is taken up."""
 
 
@@ -27,13 +28,14 @@ def findings(folder: Path, files: Mapping[str, Entry]) -> Iterator[str]:
             yield f"{name} has a line that is no record"
         elif _is_record(name, files) and not _all_records([(folder / name).read_bytes()]):
             yield f"{name} is not JSON"
-    finished = {PurePosixPath(name).stem for state in ("review", "completed") for name in files if _is_job(name, state)}
+    made = (State.REVIEW, State.COMPLETED)
+    finished = {PurePosixPath(name).stem for state in made for name in files if _is_job(name, state)}
     for stream in (f"streams/{stream_id}" for stream_id in sorted(finished)):
         if wrong := [one for one, digest in _page(folder, stream, files).items() if files[one].sha256 != digest]:
             yield f"{stream}: {len(wrong)} file(s) of its page are not as they were made, as {wrong[0]}"
 
 
-def _is_job(name: str, state: str) -> bool:
+def _is_job(name: str, state: State) -> bool:
     path = PurePosixPath(name)
     return path.parent == PurePosixPath("jobs", state) and path.suffix == ".json"
 
@@ -44,7 +46,7 @@ def _is_record(name: str, files: Mapping[str, Entry]) -> bool:
     if path.suffix != ".json" or files[name].link:
         return False
     if path.parts[0] == "jobs":
-        return path.parent.name != "pending" and f"{name}.reason.txt" not in files
+        return path.parent.name != State.PENDING and f"{name}.reason.txt" not in files
     return path.parts[0] == "streams" and path.parts[1] != ".payments" and len(path.parts) == 3
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from downstream.commands.common import end, now, settings_of, walk
+from downstream.domain.state import State
 from downstream.exit_codes import ExitCode
 from downstream.heartbeat import SUNSET, Pulse, read_heartbeat
 from downstream.installation import require_installation
@@ -76,7 +77,7 @@ def demo(folder: Path) -> None:
     queue.enqueue(Job(stream_id="demo", customer_email="reader@example.com"))
     walk(folder, settings_of(folder))
     page = folder.resolve() / "streams" / "demo" / "public" / "index.html"
-    if queue.find("demo") != "completed" or not page.exists():
+    if queue.find("demo") != State.COMPLETED or not page.exists():
         end(ExitCode.SOME_FAILED, f"no page came of it: downstream --home {folder} show demo")
     click.echo(page)
 

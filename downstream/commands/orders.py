@@ -13,6 +13,7 @@ import click
 
 from downstream.commands.common import end, estimated, mail_operator, now, require_running, run_stage, settings_of
 from downstream.domain.errors import Misconfigured
+from downstream.domain.state import State
 from downstream.exit_codes import ExitCode
 from downstream.installation import require_installation
 from downstream.queue import Queue
@@ -57,7 +58,7 @@ def status(home: Path, as_json: bool) -> None:  # noqa: FBT001
             click.echo(
                 f"{row.stream_id:<{width}}  {row.state:<10}  {row.since:<22}  {row.paid:<10}  {row.note}".rstrip()
             )
-    hidden = sum(count for state, count in found.counts.items() if state != "completed") - len(found.jobs)
+    hidden = sum(count for state, count in found.counts.items() if state != State.COMPLETED) - len(found.jobs)
     if hidden > 0:
         click.echo(f"... and {hidden} more in pending")
 

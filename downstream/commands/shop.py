@@ -195,10 +195,11 @@ def sunset(home: Path, finish: tuple[str, ...], refunds: tuple[str, ...], yes: b
     Shows the plan and asks once; until then nothing changes. What is being made is finished, what failed is refunded,
     and what is held waits for you: --finish and --refund choose otherwise, for one order or for all that are not held
     or disputed. Then HEARTBEAT.md says SUNSET: no new orders, also after renew; open payment pages are closed; cron
-    goes on until everything is delivered. Run it again to see what is left; at the end it says what only you can do.
+    goes on until everything is delivered and every letter sent. Run it again to see what is left; at the end it says
+    what only you can do.
     """
     require_running(home)
-    from downstream.shop import counter, errands
+    from downstream.shop import counter
     from downstream.shop import sunset as ending
 
     shop = shop_of(home)
@@ -224,8 +225,10 @@ def sunset(home: Path, finish: tuple[str, ...], refunds: tuple[str, ...], yes: b
         end(ExitCode.WAITING, "run downstream sunset again when that is settled")
     if ending.owed(shop):
         end(ExitCode.WAITING, "cron goes on with what is owed; run downstream sunset again to see what is left")
-    if not errands.is_empty(home):
-        end(ExitCode.WAITING, "letters wait in jobs/.errands, and cron sends them; run downstream sunset again")
+    for line in (waiting := list(ending.waiting(shop))):
+        click.echo(line)
+    if waiting:
+        end(ExitCode.WAITING, "run downstream sunset again when nothing waits any more")
     click.echo("nothing is owed to anybody. What only you can do:")
     for line in ending.left_to_do(shop):
         click.echo(f"  - {line}")

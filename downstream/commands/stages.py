@@ -277,7 +277,7 @@ def _rehearse(home: Path, only: str | None) -> NoReturn:
         click.echo(f"{stream_id} cannot be made: {why}", err=True)
     for stream_id in rehearsal.stream_ids:
         page = rehearsal.home.resolve() / "streams" / stream_id / "public" / "index.html"
-        if Queue(rehearsal.home).find(stream_id) == "completed":
+        if Queue(rehearsal.home).find(stream_id) == State.COMPLETED:
             click.echo(page)
         else:
             failed = True

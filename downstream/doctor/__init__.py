@@ -31,8 +31,7 @@ def examine(home: Path, environment: Mapping[str, str], now: datetime, *, offlin
     yield from machine.room(home)
     yield machine.heartbeat(home, now)
     try:
-        told = read_environment(home, environment)
-        settings = read_settings(told)
+        settings = read_settings(read_environment(home, environment))
         prices = read_prices(home)
     except (Misconfigured, OSError, UnicodeDecodeError) as error:
         yield Finding("FAIL", "settings", _sentence(error), "mend it in .env or prices.toml; the rest is not looked at")
@@ -44,8 +43,7 @@ def examine(home: Path, environment: Mapping[str, str], now: datetime, *, offlin
     yield from books.spending(home, settings, now)
     yield from shop.look(home, settings, prices, now)
     yield from machine.backup(home, settings, now)
-    yield from cron.look(home, environment, settings)
-    yield machine.zone(told, settings, now)
+    yield from cron.look(home, environment, settings, now)
     yield from services.claude(settings)
     if offline:
         yield Finding("ok", "services", "not asked: --offline")

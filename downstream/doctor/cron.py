@@ -1,4 +1,4 @@
-"""What cron starts finds the same program, settings and commands as this shell."""
+"""Cron: are its lines there, and what does a run that it starts find?"""
 
 from __future__ import annotations
 
@@ -6,21 +6,24 @@ import os
 import re
 import shutil
 from dataclasses import fields
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from downstream.doctor.finding import Finding, run
 from downstream.domain.errors import Misconfigured
-from downstream.settings import Settings, read_environment, read_settings
+from downstream.settings import Settings, is_timezone, machine_zone, read_environment, read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from datetime import datetime
 
 _ASSIGNMENT = re.compile(r"\s*([A-Za-z_]\w*)\s*=\s*(.*?)\s*\Z")
 
 
-def look(home: Path, environment: Mapping[str, str], settings: Settings) -> Iterator[Finding]:
-    """What cron starts finds the same program, settings and commands as this shell."""
+def look(home: Path, environment: Mapping[str, str], settings: Settings, now: datetime) -> Iterator[Finding]:
+    """What cron starts finds the same program, settings, commands and clock as this shell."""
     try:
         lines = (home / "crontab.txt").read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
@@ -32,7 +35,7 @@ def look(home: Path, environment: Mapping[str, str], settings: Settings) -> Iter
     if Path(given.get("DOWNSTREAM_HOME", home)).resolve() != home.resolve():
         yield Finding("FAIL", "cron", "crontab.txt works on another installation", "mend its DOWNSTREAM_HOME")
     yield _started_by_cron(lines, alone)
-    yield from _settings_of_cron(home, alone, settings)
+    yield from _seen_by_cron(home, alone, settings, now)
     yield _installed(lines)
 
 
@@ -47,9 +50,10 @@ def _started_by_cron(lines: list[str], alone: Mapping[str, str]) -> Finding:
     return Finding("ok", "cron", f"cron can start {program}")
 
 
-def _settings_of_cron(home: Path, alone: Mapping[str, str], settings: Settings) -> Iterator[Finding]:
+def _seen_by_cron(home: Path, alone: Mapping[str, str], settings: Settings, now: datetime) -> Iterator[Finding]:
+    told = read_environment(home, alone)
     try:
-        there = read_settings(read_environment(home, alone))
+        there = read_settings(told)
     except Misconfigured as error:
         yield Finding("FAIL", "cron", f"under cron: {error}", "mend it in .env or crontab.txt")
         return
@@ -60,6 +64,25 @@ def _settings_of_cron(home: Path, alone: Mapping[str, str], settings: Settings) 
     if there.director == "claude" and shutil.which(there.claude_command, path=alone["PATH"]) is None:
         found = f"cron does not find the command {there.claude_command}"
         yield Finding("FAIL", "cron", found, "give its full path as CLAUDE_COMMAND in .env")
+    yield _zone(there.timezone, now, is_chosen=bool(told.get("TIMEZONE") or told.get("TZ")))
+
+
+def _zone(name: str, now: datetime, *, is_chosen: bool) -> Finding:
+    """Days begin by the clock by which cron starts the reviews."""
+    machines = machine_zone()
+    if not is_chosen and not is_timezone(machines):
+        return Finding("warn", "time zone", "the machine's is not known, so UTC is used", "set TIMEZONE in .env")
+    if is_timezone(machines) and not _agree(name, machines, now):
+        found = f"days begin by {name}, and cron goes by {machines}: it starts the reviews at other hours"
+        return Finding("warn", "time zone", found, f"timedatectl set-timezone {name}, and restart cron")
+    return Finding("ok", "time zone", name)
+
+
+def _agree(one: str, other: str, now: datetime) -> bool:
+    """The two zones show the same time all year: some differ in summer only."""
+    first, second = ZoneInfo(one), ZoneInfo(other)
+    moments = (now + timedelta(weeks=week) for week in range(53))
+    return all(each.astimezone(first).utcoffset() == each.astimezone(second).utcoffset() for each in moments)
 
 
 def _installed(lines: list[str]) -> Finding:

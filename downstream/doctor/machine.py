@@ -1,4 +1,4 @@
-"""Is the machine fit: rights, file systems, room, the killswitch, the clock's zone, copies elsewhere."""
+"""Is the machine fit: rights, file systems, room, the killswitch, copies elsewhere."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import shutil
 import stat
 from datetime import timedelta
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from downstream.backup.folder import last_backup
@@ -16,11 +15,11 @@ from downstream.domain.errors import NoRoom
 from downstream.domain.state import State
 from downstream.guard import check_room
 from downstream.heartbeat import Pulse, read_heartbeat
-from downstream.settings import is_timezone
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from datetime import datetime
+    from pathlib import Path
 
     from downstream.settings import Settings
 
@@ -28,8 +27,6 @@ _GIGABYTE = 1_000_000_000
 LITTLE_ROOM_BYTES, NO_ROOM_BYTES = 5 * _GIGABYTE, _GIGABYTE
 LITTLE_ROOM_INODES, NO_ROOM_INODES = 20_000, 2_000
 OLD_BACKUP = timedelta(days=2)
-LOCALTIME = Path("/etc/localtime")
-"""The zone of this machine, by which cron goes whatever the shell's is."""
 
 
 def rights(home: Path) -> Iterator[Finding]:
@@ -105,27 +102,6 @@ def heartbeat(home: Path, now: datetime) -> Finding:
     if found.status in {"PAUSED", "STOP"}:
         return Finding("warn", "heartbeat", found.why, "downstream heartbeat resume, when work may go on")
     return Finding("FAIL", "heartbeat", found.why, "downstream heartbeat renew")
-
-
-def zone(told: Mapping[str, str], settings: Settings, now: datetime) -> Finding:
-    """Days begin by the clock by which cron starts the reviews; ``told`` are the environment and ``.env``."""
-    from zoneinfo import ZoneInfo
-
-    local = told.get("TZ", "").lstrip(":") or _zone_of(LOCALTIME)
-    if settings.timezone == "UTC" and not told.get("TIMEZONE") and not local.endswith(("UTC", "GMT", "Zulu")):
-        return Finding("warn", "time zone", "the machine's is not known, so UTC is used", "set TIMEZONE in .env")
-    cron = _zone_of(LOCALTIME)
-    if (
-        is_timezone(cron)
-        and now.astimezone(ZoneInfo(cron)).utcoffset() != now.astimezone(ZoneInfo(settings.timezone)).utcoffset()
-    ):
-        found = f"days begin by {settings.timezone}, and cron goes by {cron}: it starts the reviews at other hours"
-        return Finding("warn", "time zone", found, f"timedatectl set-timezone {settings.timezone}, and restart cron")
-    return Finding("ok", "time zone", settings.timezone)
-
-
-def _zone_of(path: Path) -> str:
-    return str(path.resolve()).rpartition("zoneinfo/")[2]
 
 
 def backup(home: Path, settings: Settings, now: datetime) -> Iterator[Finding]:

@@ -66,6 +66,11 @@ def due(home: Path, now: datetime) -> Iterator[Errand]:
             yield found[0]
 
 
+def all_waiting(home: Path, now: datetime) -> list[Errand]:
+    """Every errand, whether or not its time has come."""
+    return list(due(home, now + LONGEST_WAIT))  # none is put off for longer
+
+
 def find(home: Path, stream_id: str, kind: str) -> Errand | None:
     """The errand as it is to be done now; None when it is not, or not any more."""
     found = _read(home, stream_id, kind)

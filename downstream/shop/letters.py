@@ -38,8 +38,8 @@ def confirmation(settings: Settings, order: Order, title: str, to: str, status: 
         "How it is doing, and a button to withdraw as long as nothing has been started:",
         status,
         f"What you agreed to on {_when(order.ordered_at, settings)}:\n{agreed}" if agreed else "",
-        "\n".join(f"{name}: {address}" for name, address in settings.seller_pages.items()),
         "Keep the address above to yourself: whoever has it sees how the order is doing.",
+        "\n".join(f"{name}:\n{address}" for name, address in settings.seller_pages.items()),
     ]
     subject = f"We have your order: {one_line(title)}"
     return _written(settings, to, subject, f"{order.stream_id}.confirmed", paragraphs, at)
@@ -82,9 +82,13 @@ def _written(
 
 
 def _html(paragraph: str) -> str:
-    if paragraph.startswith(("https://", "http://")):
-        return f'<a href="{escape(paragraph)}">{escape(paragraph)}</a>'
-    return escape(paragraph).replace("\n", "<br>\n")
+    return "<br>\n".join(map(_html_line, paragraph.split("\n")))
+
+
+def _html_line(line: str) -> str:
+    """The line; where it is an address, a link. What a customer wrote never begins one."""
+    shown = escape(line)
+    return f'<a href="{shown}">{shown}</a>' if line.startswith(("https://", "http://")) else shown
 
 
 def _when(moment: datetime | None, settings: Settings) -> str:

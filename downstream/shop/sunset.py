@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from downstream.domain.errors import DownstreamError, PersonDecides, StopRun
 from downstream.domain.state import UNDELIVERED, State
-from downstream.holds import DISPUTED, PART_REFUNDED, REFUNDED, find_hold
+from downstream.holds import DISPUTED, PART_REFUNDED, REFUNDED, find_hold, is_restored
 from downstream.job_file import StillWritten, Unreadable
 from downstream.queue import Busy, NoSuchJob
 from downstream.retry import retry
+from downstream.shop import errands
 from downstream.shop.cancel import release
 from downstream.shop.events import page_closed
 from downstream.shop.fulfil import fulfil
@@ -200,6 +201,16 @@ def _turned(one: Owed, finish: Sequence[str], refunds: Sequence[str]) -> Owed:
     if "all" in refunds:
         return turn(Way.REFUND)
     return turn(Way.FINISH) if "all" in finish else one
+
+
+def waiting(shop: Shop) -> Iterator[str]:
+    """The letters and refunds that customers still wait for, and what each of them waits for."""
+    for errand in errands.all_waiting(shop.home, shop.clock()):
+        if is_restored(shop.home, errand.stream_id):
+            why = f"held since a backup was restored: downstream release {errand.stream_id}"
+        else:
+            why = "downstream process tries again; logs/shop.log says why it waits"
+        yield f"waits   {errand.stream_id}  {errand.kind}: {why}"
 
 
 def left_to_do(shop: Shop) -> Iterator[str]:

@@ -19,7 +19,8 @@ from fakes.stripe import FakeStripe
 from served import at_checkout, core, jobs, serving, shop_environment
 
 from downstream.heartbeat import read_heartbeat
-from downstream.holds import DISPUTED, REFUNDED, Hold, hold
+from downstream.holds import DISPUTED, REFUNDED, Hold, hold, hold_restored
+from downstream.shop import errands
 from downstream.shop.reconcile import reconcile
 
 if TYPE_CHECKING:
@@ -221,4 +222,16 @@ def test_while_a_letter_waits_it_does_not_say_that_nothing_is_owed(evening: Even
 
     assert len(evening.subjects()) == 2
     assert again.returncode == 7
-    assert again.stdout == "no paid order is open\n"
+    (waits,) = again.stdout.splitlines()[1:]
+    assert "refunded: downstream process tries again" in waits
+
+
+def test_a_letter_of_a_restored_order_waits_for_the_operator(evening: Evening) -> None:
+    errands.put(evening.home, evening.ids["delivered"], errands.CONFIRM, datetime.now(UTC))
+    hold_restored(evening.home, evening.ids["delivered"], "2026-12-01 03:00 UTC", datetime.now(UTC))
+    open_orders = [evening.ids[kind] for kind in ("waiting", "failed", "disputed")]
+
+    ended = evening.sunset("--yes", *(word for one in open_orders for word in ("--refund", one)))
+
+    assert ended.returncode == 7
+    assert f"downstream release {evening.ids['delivered']}" in ended.stdout
