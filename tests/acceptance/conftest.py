@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-pytest.register_assert_rewrite("matrix")
+pytest.register_assert_rewrite("matrix", "served")
 
 from matrix import (  # noqa: E402 - so that its assertions show their values
     Begun,

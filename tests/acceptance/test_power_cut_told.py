@@ -12,20 +12,17 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
 import pytest
+from conftest import environment
+from fakes.smtp import FakeSmtp
+from fakes.stripe import FakeStripe
+from live import STORY
+from power import disk_with_power
+from served import Served, at_checkout, core, half_written, jobs, shop_environment
 
-pytest.register_assert_rewrite("served")
-
-from conftest import environment  # noqa: E402 - so that assertions show their values
-from fakes.smtp import FakeSmtp  # noqa: E402
-from fakes.stripe import FakeStripe  # noqa: E402
-from live import STORY  # noqa: E402
-from power import disk_with_power  # noqa: E402
-from served import Served, at_checkout, core, half_written, jobs, shop_environment  # noqa: E402
-
-from downstream.files import write_durably  # noqa: E402
-from downstream.heartbeat import Pulse, read_heartbeat  # noqa: E402
-from downstream.holds import find_hold  # noqa: E402
-from downstream.installation import lay_out  # noqa: E402
+from downstream.files import write_durably
+from downstream.heartbeat import Pulse, read_heartbeat
+from downstream.holds import find_hold
+from downstream.installation import lay_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,15 +15,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
-pytest.register_assert_rewrite("served")
-
-from conftest import environment  # noqa: E402 - so that assertions show their values
-from fakes.stripe import FakeStripe  # noqa: E402
-from fakes.stripe_webhooks import encoded, new_id  # noqa: E402
-from live import STORY  # noqa: E402
-from served import (  # noqa: E402
+from conftest import environment
+from fakes.stripe import FakeStripe
+from fakes.stripe_webhooks import encoded, new_id
+from live import STORY
+from served import (
     AT_ONCE,
     Caller,
     Served,
@@ -36,10 +32,10 @@ from served import (  # noqa: E402
     signed,
 )
 
-from downstream.alerts import told  # noqa: E402
-from downstream.holds import find_hold  # noqa: E402
-from downstream.queue import Queue  # noqa: E402
-from downstream.shop.checkout import go_to_pay  # noqa: E402
+from downstream.alerts import told
+from downstream.holds import find_hold
+from downstream.queue import Queue
+from downstream.shop.checkout import go_to_pay
 
 if TYPE_CHECKING:
     from collections.abc import Callable
