@@ -270,7 +270,7 @@ def test_killed_at_any_moment_it_has_restored_nothing_or_is_carried_on(
     back_up(business, place, keep=14, with_secrets=False, now=NOW)
     whole = restored(place, tmp_path / "whole")
     script = (
-        "import sys; from datetime import UTC, datetime; from pathlib import Path\n"
+        "import sys; from datetime import datetime; from pathlib import Path\n"
         "import downstream.backup.restore as it\n"
         "def waiting(name):\n"
         "    do = getattr(it, name)\n"
@@ -278,12 +278,13 @@ def test_killed_at_any_moment_it_has_restored_nothing_or_is_carried_on(
         "        print(name, flush=True); sys.stdin.readline(); return do(*given, **more)\n"
         "    setattr(it, name, wrapped)\n"
         "[waiting(name) for name in ('_settle', '_put_in_place', 'sync_folder')]\n"
-        "it.restore(Path(sys.argv[2]), it.from_folder(Path(sys.argv[1])), {}, resume=False, now=datetime.now(UTC))\n"
+        "now = datetime.fromisoformat(sys.argv[3])\n"
+        "it.restore(Path(sys.argv[2]), it.from_folder(Path(sys.argv[1])), {}, resume=False, now=now)\n"
     )
     seen = []
     for steps in range(14):
         with subprocess.Popen(
-            [sys.executable, "-c", script, str(place), str(target)],
+            [sys.executable, "-c", script, str(place), str(target), LATER.isoformat()],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment(),

@@ -173,7 +173,7 @@ def test_only_what_creates_something_counts_as_a_create(
 
 
 def test_files_are_uploaded_side_by_side(hosting: VercelHosting, vercel: FakeVercel, page: Path) -> None:
-    vercel.upload_latency_seconds = 0.2
+    vercel.upload_latency_seconds = 2.0  # so long that the last begins before the first is through, on any machine
 
     hosting.publish("order", page, PaperCall())
 
