@@ -18,6 +18,7 @@ Choice = TypeVar("Choice", bound=str)
 KEYS = ("GOOGLE_AI_API_KEY", "REPLICATE_API_TOKEN", "VERCEL_TOKEN", "SMTP_URL")
 """What the outside services need; an order that was paid for waits until all of them are there."""
 LOCALTIME = Path("/etc/localtime")
+"""The machine's zone: a link to the file of its name, a copy of that, or nothing."""
 
 
 class Secret:
@@ -254,8 +255,6 @@ class _Reader:
 
     def page(self, name: str) -> str:
         address = self.text(name)
-        if not address.isprintable() or " " in address:
-            raise Misconfigured(f"{name} has a character that no address has")
         if address:
             _base_url(name, address)
         return address
@@ -316,6 +315,8 @@ def _base_url(name: str, address: str) -> str:
     from urllib.parse import urlsplit
 
     address = address.rstrip("/")
+    if not address.isprintable() or " " in address:  # urlsplit would pass over some
+        raise Misconfigured(f"{name} has a character that no address has")
     try:
         parts = urlsplit(address)
         host, _ = parts.hostname, parts.port

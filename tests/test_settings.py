@@ -128,6 +128,7 @@ def test_no_secret_shows_itself() -> None:
         ("REPLICATE_BASE_URL", "planted.example"),
         ("VERCEL_BASE_URL", "http://127.0.0.1.planted.example"),
         ("IMPRINT_URL", "javascript:planted()"),
+        ("PUBLIC_URL", "https://planted.example "),
         ("IMPRINT_URL", "https://example.com/a planted"),
         ("TERMS_URL", "https://example.com/a\nplanted"),
         ("TERMS_URL", "/planted"),

@@ -225,7 +225,8 @@ def sunset(home: Path, finish: tuple[str, ...], refunds: tuple[str, ...], yes: b
         end(ExitCode.WAITING, "run downstream sunset again when that is settled")
     if ending.owed(shop):
         end(ExitCode.WAITING, "cron goes on with what is owed; run downstream sunset again to see what is left")
-    for line in (waiting := list(ending.waiting(shop))):
+    waiting = list(ending.waiting(shop))
+    for line in waiting:
         click.echo(line)
     if waiting:
         end(ExitCode.WAITING, "run downstream sunset again when nothing waits any more")

@@ -43,7 +43,7 @@ def look(home: Path, settings: Settings, prices: Prices, now: datetime) -> Itera
         yield from _price(settings, prices)
         yield _drafts(found)
         yield from _compared(home)
-    yield from _waiting(home, found, now)
+    yield from _waiting(home, found)
 
 
 def _secrets(settings: Settings) -> Iterator[Finding]:
@@ -63,7 +63,7 @@ def _secrets(settings: Settings) -> Iterator[Finding]:
 
 
 def _takes_real_money(settings: Settings) -> bool:
-    """Stripe's keys for tests say so: https://docs.stripe.com/keys"""
+    """The key is none for tests, which its name says: https://docs.stripe.com/keys"""
     return "_live_" in settings.stripe_api_key.reveal()
 
 
@@ -124,11 +124,11 @@ def _compared(home: Path) -> Iterator[Finding]:
         yield Finding("ok", "shop", "payments were compared with the jobs here within the hour")
 
 
-def _waiting(home: Path, found: Door, now: datetime) -> Iterator[Finding]:
+def _waiting(home: Path, found: Door) -> Iterator[Finding]:
     """Letters and refunds, held orders, and orders that are half forgotten."""
     for errand in found.errands_given_up:
         yield Finding("warn", "errands", f"given up: {errand}", "see logs/shop.log for the reason")
-    waiting = errands.all_waiting(home, now)
+    waiting = errands.all_waiting(home)
     often = max(waiting, key=lambda one: one.tries, default=None)
     if often is not None and often.tries >= MANY_TRIES:
         told = f"{often.stream_id} {often.kind} was tried {often.tries} times; {len(waiting)} wait"

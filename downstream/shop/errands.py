@@ -55,20 +55,15 @@ def put(home: Path, stream_id: str, kind: str, now: datetime, **facts: JsonValue
 
 def due(home: Path, now: datetime) -> Iterator[Errand]:
     """The errands whose time has come."""
-    folder = _folder(home)
-    if not folder.is_dir():
-        return
-    for path in sorted(folder.glob("[!.]*.json")):
-        stream_id, _, kind = path.stem.partition(".")
-        found = _read(home, stream_id, kind)
+    for errand, not_before in _all(home):
         # A clock that was set back must not put it off for long.
-        if found and (found[1] is None or found[1] <= now or found[1] - now > LONGEST_WAIT):
-            yield found[0]
+        if not_before is None or not_before <= now or not_before - now > LONGEST_WAIT:
+            yield errand
 
 
-def all_waiting(home: Path, now: datetime) -> list[Errand]:
+def all_waiting(home: Path) -> list[Errand]:
     """Every errand, whether or not its time has come."""
-    return list(due(home, now + LONGEST_WAIT))  # none is put off for longer
+    return [errand for errand, _ in _all(home)]
 
 
 def find(home: Path, stream_id: str, kind: str) -> Errand | None:
@@ -110,6 +105,16 @@ def is_empty(home: Path) -> bool:
     """Nothing is to be done."""
     folder = _folder(home)
     return not folder.is_dir() or not any(path.suffix == ".json" for path in folder.iterdir())
+
+
+def _all(home: Path) -> Iterator[tuple[Errand, datetime | None]]:
+    """What ``_read`` says of each errand, as they are reached."""
+    folder = _folder(home)
+    for path in sorted(folder.glob("[!.]*.json")) if folder.is_dir() else ():
+        stream_id, _, kind = path.stem.partition(".")
+        found = _read(home, stream_id, kind)
+        if found:
+            yield found
 
 
 def _read(home: Path, stream_id: str, kind: str) -> tuple[Errand, datetime | None] | None:

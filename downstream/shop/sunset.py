@@ -205,7 +205,7 @@ def _turned(one: Owed, finish: Sequence[str], refunds: Sequence[str]) -> Owed:
 
 def waiting(shop: Shop) -> Iterator[str]:
     """The letters and refunds that customers still wait for, and what each of them waits for."""
-    for errand in errands.all_waiting(shop.home, shop.clock()):
+    for errand in errands.all_waiting(shop.home):
         if is_restored(shop.home, errand.stream_id):
             why = f"held since a backup was restored: downstream release {errand.stream_id}"
         else:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from browser import PATIENCE_SECONDS
 from playwright.sync_api import Page, expect
 
 from downstream.domain.job import What
@@ -144,7 +145,7 @@ def test_a_demo_is_made_and_shown_by_the_shop_itself(
 
 def wait_until_kept(page: Page, text: str) -> None:
     """The browser has put away what was typed last."""
-    give_up = time.monotonic() + 60
+    give_up = time.monotonic() + PATIENCE_SECONDS
     while text not in json.dumps(page.evaluate("({...localStorage})")):
         assert time.monotonic() < give_up
         page.wait_for_timeout(50)
